@@ -1,0 +1,276 @@
+"""The one place that reads the environment.
+
+`load()` returns a frozen `Settings` or raises `ConfigError` with every fault at once. The name of a setting
+in the environment is its field name in capitals; its explanation is its `doc`, from which `.env.example` is
+made. Sources, strongest first: the process environment, `.env`, `DATA_DIR/secrets.env` (made by the runner).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+SERVICE_NAME = "Multi-Platform Video Scheduler"
+VERSION = "0.1.0"
+GIB = 1024**3
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; `faults` lists everything that is wrong, one sentence each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("The configuration has faults:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+class SettingSpec(Protocol):
+    """What a platform declares about one of its settings (see app/platforms/base.py)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def default(self) -> str: ...
+    @property
+    def doc(self) -> str: ...
+    @property
+    def secret(self) -> bool: ...
+
+
+def _setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    return field(default=default, metadata={"doc": doc, "secret": secret}, repr=not secret)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    # -- what this installation is
+    app_env: str = _setting("development", "development or production. Production refuses what is unsafe.")
+    app_version: str = _setting(VERSION, "Shown by /health and sent to Sentry as the release.")
+    debug: bool = _setting(False, "Readable, chatty logs. Refused in production.")
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+    data_dir: Path = _setting(Path("var"), "The one folder that holds all state of this machine.")
+
+    # -- where it is reached
+    public_url: str = _setting(
+        "http://127.0.0.1:8000", "The address people and platforms reach us at: callbacks, media links."
+    )
+    bind: str = _setting("127.0.0.1:8000", "HOST:PORT the web server listens on.")
+    trusted_proxies: int = _setting(0, "How many reverse proxies in front set X-Forwarded-*. 0: none.")
+    cors_origins: tuple[str, ...] = _setting((), "Comma-separated origins browsers may call us from. Empty: none.")
+    web_threads: int = _setting(8, "Threads of each web process.")
+    web_processes: int = _setting(1, "Web processes.")
+
+    # -- secrets (the runner makes them once; see DATA_DIR/secrets.env)
+    secret_key: str = _setting("", "Signs cookies and file links. At least 32 characters.", secret=True)
+    jwt_secret_key: str = _setting("", "Signs access tokens. At least 32 characters.", secret=True)
+    encryption_keys: str = _setting(
+        "", "Key ring for tokens at rest: id:base64-of-32-bytes, comma-separated, newest first.", secret=True
+    )
+
+    # -- parts
+    database_url: str = _setting(
+        "", "sqlite:////path/file.db or postgresql+psycopg://... Empty: SQLite in DATA_DIR.", secret=True
+    )
+    database_pool_size: int = _setting(10, "Connections each process may hold to PostgreSQL.")
+    redis_url: str = _setting("", "redis://... Empty: the runner starts a bundled one.", secret=True)
+    queue_prefix: str = _setting("vs", "Prefix of queue names, so that installations may share a Redis.")
+    ffmpeg_path: str = _setting("", "The ffmpeg to use. Empty: on the PATH, else the one from pip.")
+
+    # -- files
+    storage_backend: str = _setting("folder", "folder (under DATA_DIR) or s3.")
+    s3_bucket: str = _setting("", "Bucket for videos, when STORAGE_BACKEND is s3.")
+    s3_region: str = _setting("us-east-1", "Region of the bucket.")
+    s3_endpoint_url: str = _setting("", "Address of an S3-compatible store. Empty: AWS.")
+    s3_access_key_id: str = _setting("", "Empty: the usual AWS sources.", secret=True)
+    s3_secret_access_key: str = _setting("", "Empty: the usual AWS sources.", secret=True)
+    s3_checksums: str = _setting("when_required", "when_required (other stores) or when_supported (AWS).")
+    max_upload_bytes: int = _setting(10 * GIB, "Largest video accepted, in bytes.")
+    min_free_bytes: int = _setting(GIB // 2, "Uploads are refused when less than this stays free on disk.")
+    file_link_seconds: int = _setting(3600, "How long a signed link to a file works.")
+
+    # -- people
+    registration: str = _setting("invitation", "open, invitation or closed. The first user may always register.")
+    access_token_seconds: int = _setting(900, "Life of an access token.")
+    refresh_token_seconds: int = _setting(30 * 86400, "Life of a login that is not used.")
+    login_rate_limit: str = _setting("10 per minute; 100 per hour", "Logins per address and per e-mail.")
+    api_rate_limit: str = _setting("600 per minute", "Requests per principal, else per address.")
+
+    # -- publishing (seconds)
+    late_after_seconds: int = _setting(7200, "A post later than this is missed rather than posted.")
+    stage_lease_seconds: float = _setting(45.0, "Lease of background work, renewed at a third of its length.")
+    commit_lease_seconds: float = _setting(20.0, "Lease of a commit, counted from its due time.")
+    commit_deadline_seconds: float = _setting(15.0, "Total time the one call that publishes may take.")
+    settle_seconds: float = _setting(5.0, "Added before a platform is asked what became of a cut-off call.")
+    commit_ahead_seconds: float = _setting(2.0, "How long before its time a commit is claimed and armed.")
+    stage_yield_seconds: float = _setting(30.0, "An upload lets others go first after this long.")
+    commit_threads: int = _setting(24, "Calls a commit job makes at once.")
+    commit_batch: int = _setting(100, "Targets that share one commit job.")
+    workers: str = _setting(
+        "media=1,stage=2,commit=1,default=1", "Worker processes per queue started by `flask workers`."
+    )
+
+    # -- watching it
+    sentry_dsn: str = _setting("", "Empty: nothing is sent.", secret=True)
+    sentry_traces_sample_rate: float = _setting(0.1, "Share of requests traced, 0 to 1.")
+    metrics_token: str = _setting("", "When set, /metrics asks for it as a bearer token.", secret=True)
+    metrics_port: int = _setting(0, "Port on which workers and the dispatcher serve /metrics and /health. 0: none.")
+    health_details: str = _setting("public", "public, or token: then details are for bearers of METRICS_TOKEN.")
+
+    # -- for development and proofs; refused in production
+    crash_points: str = _setting("", "Named points at which a process kills itself. Tests only.")
+
+    platforms: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_production(self) -> bool:
+        return self.app_env == "production"
+
+    @property
+    def storage_dir(self) -> Path:
+        return self.data_dir / "files"
+
+    @property
+    def metrics_dir(self) -> Path:
+        return self.data_dir / "metrics"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'scheduler.db').resolve()}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.sqlalchemy_url.startswith("sqlite")
+
+
+def setting_fields() -> list[Field[Any]]:
+    """Return the fields of Settings that come from the environment, in order."""
+    return [item for item in fields(Settings) if "doc" in item.metadata]
+
+
+def load(
+    environ: Mapping[str, str] | None = None, *, platforms: Mapping[str, tuple[SettingSpec, ...]] | None = None
+) -> Settings:
+    """Return the settings, from `environ` if given, else from the process and its files.
+
+    `platforms` maps a platform's name to the settings it declares; they are read as NAME_SETTING.
+    Raises ConfigError with all faults at once.
+    """
+    source = read_environment() if environ is None else environ
+    faults: list[str] = []
+    values = {item.name: _parse(item, source, faults) for item in setting_fields()}
+    settings = Settings(**values, platforms=_platform_values(source, platforms or {}))
+    faults += _faults(settings)
+    if faults:
+        raise ConfigError(faults)
+    return settings
+
+
+def read_environment() -> dict[str, str]:
+    """Merge DATA_DIR/secrets.env, `.env` and the process environment, the last winning."""
+    merged = {key: value for key, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
+    secrets = Path(merged.get("DATA_DIR") or "var") / "secrets.env"
+    return {key: value for key, value in dotenv_values(secrets).items() if value is not None} | merged
+
+
+def _platform_values(
+    source: Mapping[str, str], platforms: Mapping[str, tuple[SettingSpec, ...]]
+) -> dict[str, dict[str, str]]:
+    return {
+        name: {spec.name: source.get(f"{name}_{spec.name}".upper(), spec.default) for spec in specs}
+        for name, specs in platforms.items()
+    }
+
+
+def _parse(item: Field[Any], source: Mapping[str, str], faults: list[str]) -> Any:
+    assert item.default is not MISSING
+    raw = source.get(item.name.upper(), "").strip()
+    if not raw:
+        return item.default
+    try:
+        return _PARSERS[str(item.type)](raw)
+    except ValueError:
+        faults.append(f"{item.name.upper()} must be {_NOUNS[str(item.type)]}, found {_shown(item, raw)}.")
+        return item.default
+
+
+def _shown(item: Field[Any], raw: str) -> str:
+    return "something else" if item.metadata["secret"] else repr(raw)
+
+
+def _boolean(raw: str) -> bool:
+    if raw.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if raw.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError(raw)
+
+
+_PARSERS: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": _boolean,
+    "Path": Path,
+    "tuple[str, ...]": lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()),
+}
+_NOUNS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+
+_CHOICES = {
+    "app_env": ("development", "production"),
+    "storage_backend": ("folder", "s3"),
+    "registration": ("open", "invitation", "closed"),
+    "health_details": ("public", "token"),
+    "s3_checksums": ("when_required", "when_supported"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+}
+
+
+def _faults(settings: Settings) -> list[str]:
+    faults = [
+        f"{name.upper()} must be one of {', '.join(choices)}, found {getattr(settings, name)!r}."
+        for name, choices in _CHOICES.items()
+        if getattr(settings, name) not in choices
+    ]
+    if settings.storage_backend == "s3" and not settings.s3_bucket:
+        faults.append("S3_BUCKET is needed when STORAGE_BACKEND is s3.")
+    if urlsplit(settings.public_url).scheme not in {"http", "https"}:
+        faults.append(f"PUBLIC_URL must begin with http:// or https://, found {settings.public_url!r}.")
+    if not settings.sqlalchemy_url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        faults.append("DATABASE_URL must begin with sqlite:/// or postgresql+psycopg://.")
+    return faults + (_production_faults(settings) if settings.is_production else [])
+
+
+def _production_faults(settings: Settings) -> list[str]:
+    faults = [
+        f"{name.upper()} is needed in production: at least 32 random characters."
+        for name in ("secret_key", "jwt_secret_key")
+        if len(getattr(settings, name)) < 32
+    ]
+    if not parse_key_ring(settings.encryption_keys):
+        faults.append("ENCRYPTION_KEYS is needed in production: id:base64-of-32-bytes.")
+    if settings.debug:
+        faults.append("DEBUG must be off in production: it shows internals in logs.")
+    if settings.crash_points:
+        faults.append("CRASH_POINTS must be empty in production.")
+    return faults
+
+
+def parse_key_ring(text: str) -> dict[str, bytes]:
+    """Return the key ring as id -> 32 bytes, newest first; empty when there is none or it is malformed."""
+    ring: dict[str, bytes] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        key_id, _, encoded = entry.partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            return {}
+        if not key_id or len(key) != 32:
+            return {}
+        ring[key_id] = key
+    return ring
