@@ -8,6 +8,7 @@
     ├── ValidationError                 422 VALIDATION_ERROR
     │   ├── VideoValidationError        422 VIDEO_VALIDATION_ERROR
     │   └── PlatformValidationError     422 PLATFORM_VALIDATION_ERROR
+    ├── PayloadTooLargeError            413 PAYLOAD_TOO_LARGE
     ├── ResourceNotFoundError           404 RESOURCE_NOT_FOUND
     ├── ResourceAlreadyExistsError      409 RESOURCE_ALREADY_EXISTS
     │   └── StateConflictError          409 STATE_CONFLICT
@@ -106,6 +107,13 @@ class VideoValidationError(ValidationError):
 
 class PlatformValidationError(ValidationError):
     code = "PLATFORM_VALIDATION_ERROR"
+
+
+class PayloadTooLargeError(AppException):
+    """More bytes than are allowed; details say `found` (as far as known) and `allowed`, in bytes."""
+
+    status, code = 413, "PAYLOAD_TOO_LARGE"
+    default_message = "This is larger than is allowed."
 
 
 class ResourceNotFoundError(AppException):
