@@ -1,0 +1,151 @@
+"""Shared fixtures: real Redis, SQLite and PostgreSQL, migrated once a session and copied for each test.
+
+A test gets SQLite by default. `@pytest.mark.usefixtures("database_url")` (or naming that fixture) runs it
+on both databases; `settings`, `app` and `client` follow. Servers start when first asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.config import Settings
+from tests.database import dispose, migrate
+from tests.servers import Postgres, postgres_server, redis_server
+from tests.skips import skip_or_fail, skipped
+
+SettingsMaker = Callable[..., Settings]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason in skipped:
+        terminalreporter.write_line(f"LEFT OUT: {reason}", red=True, bold=True)
+
+
+# -- Redis
+
+
+@pytest.fixture(scope="session")
+def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    try:
+        with redis_server(tmp_path_factory.mktemp("redis")) as url:
+            yield url
+    except LookupError as missing:
+        skip_or_fail(str(missing))
+
+
+@pytest.fixture
+def redis_url(redis_server_url: str) -> str:
+    """The session's Redis, emptied for this test."""
+    with redis.Redis.from_url(redis_server_url) as client:
+        client.flushall()
+    return redis_server_url
+
+
+# -- databases
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    migrate(f"sqlite:///{path}", data_dir=path.parent)
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    try:
+        with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+            yield server
+    except LookupError as missing:
+        skip_or_fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Name of a migrated database that serves as template; nobody may stay connected to it."""
+    with postgres.database() as url:
+        migrate(url, data_dir=tmp_path_factory.mktemp("migrate"))
+        yield url.rpartition("/")[2]
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """A migrated SQLite database of this test's own."""
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'scheduler.db')}"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres, migrated_postgres: str) -> Iterator[str]:
+    """A migrated PostgreSQL database of this test's own."""
+    with postgres.database(template=migrated_postgres) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of this test's own; the test runs once on each kind."""
+    name = {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+    return str(request.getfixturevalue(name))
+
+
+# -- the application
+
+
+@pytest.fixture
+def make_settings(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str) -> SettingsMaker:
+    """Make settings for this test; keyword arguments are fields of Settings and win."""
+    asked = "database_url" if "database_url" in request.fixturenames else "sqlite_url"
+    database = str(request.getfixturevalue(asked))
+
+    def make(**fields: object) -> Settings:
+        defaults: dict[str, object] = {
+            "data_dir": tmp_path,
+            "secret_key": "s" * 40,
+            "jwt_secret_key": "j" * 40,
+            "encryption_keys": "k1:" + base64.b64encode(b"k" * 32).decode(),
+            "database_url": database,
+            "redis_url": redis_url,
+            "min_free_bytes": 0,
+            "registration": "open",
+            "login_rate_limit": "1000 per minute",
+            "api_rate_limit": "10000 per minute",
+        }
+        return Settings(**(defaults | fields))  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: SettingsMaker) -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The application on this test's settings. For services push a context: `with app.app_context():`."""
+    from app import create_app
+
+    made = create_app(settings)
+    made.testing = True
+    yield made
+    dispose(made)
+
+
+@pytest.fixture
+def context(app: Flask) -> Iterator[Flask]:
+    """The application with its context pushed, for tests of models and services."""
+    with app.app_context():
+        yield app
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
