@@ -1,0 +1,39 @@
+"""The tables, a noun a file; a noun's queries are its classmethods."""
+
+from app.models.attempt import Attempt
+from app.models.channel import Channel, Connection, Credential
+from app.models.event import Event
+from app.models.instance import Instance
+from app.models.limits import ChannelContent, IdempotencyKey, QuotaWindow
+from app.models.post import Post
+from app.models.step import Step
+from app.models.target import Target, TargetRef
+from app.models.user import ApiKey, LoginSession, User
+from app.models.video import Rendition, Upload, Video
+from app.models.workspace import ROLES, Invitation, Membership, Workspace
+
+__all__ = [
+    "ROLES",
+    "ApiKey",
+    "Attempt",
+    "Channel",
+    "ChannelContent",
+    "Connection",
+    "Credential",
+    "Event",
+    "IdempotencyKey",
+    "Instance",
+    "Invitation",
+    "LoginSession",
+    "Membership",
+    "Post",
+    "QuotaWindow",
+    "Rendition",
+    "Step",
+    "Target",
+    "TargetRef",
+    "Upload",
+    "User",
+    "Video",
+    "Workspace",
+]

@@ -1,0 +1,205 @@
+"""A target: a post on one channel, with its own time, text and state. `move` is the only writer of `state`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, case, select, update
+from sqlalchemy import text as sql
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app import clock
+from app.domain.target_state import STATUS, State, may_move
+from app.extensions import db
+from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, work_index
+from app.models.channel import Channel
+from app.models.event import Event
+from app.models.post import Post
+from app.models.video import Video
+from app.models.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class TargetRef:
+    """A claimed target: its id, the fence the claim gave it, and where its change must be told."""
+
+    id: uuid.UUID
+    fence: int
+    post_id: uuid.UUID
+    workspace_id: uuid.UUID
+
+
+class Target(WorkMixin, Owned):
+    """`due_at` is the user's and never moved by the machine; `next_at` is the machine's next action."""
+
+    __tablename__ = "targets"
+    __table_args__ = (
+        UniqueConstraint("post_id", "channel_id"),
+        Index(None, "workspace_id", "id"),
+        Index(None, "workspace_id", "due_at", "id"),
+        Index(None, "channel_id", "content_hash"),
+        Index(None, "video_id"),
+        work_index("targets", "next_at IS NOT NULL AND hold IS NULL"),
+        Index(
+            "ix_targets_late",
+            "late_until",
+            postgresql_where=sql("state IN ('scheduled', 'staging', 'staged')"),
+            sqlite_where=sql("state IN ('scheduled', 'staging', 'staged')"),
+        ),
+        Index(
+            "ix_targets_hold_until",
+            "hold_until",
+            postgresql_where=sql("hold_until IS NOT NULL"),
+            sqlite_where=sql("hold_until IS NOT NULL"),
+        ),
+    )
+
+    workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    post_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("posts.id", ondelete="CASCADE"))
+    channel_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("channels.id"))
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id"))
+    platform: Mapped[str]
+    content_hash: Mapped[str]
+    title: Mapped[str | None] = mapped_column(default=None)
+    caption: Mapped[str | None] = mapped_column(default=None)
+    options: Mapped[JsonObject] = mapped_column(Json, default=dict)
+
+    state: Mapped[str] = mapped_column(default="draft")
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    own_time: Mapped[bool] = mapped_column(default=False)  # due_at was given for this target, not the post
+    late_until: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    hold: Mapped[str | None] = mapped_column(default=None)
+    hold_until: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    if_over_quota: Mapped[str] = mapped_column(default="fail")
+
+    handle_encrypted: Mapped[str | None] = mapped_column(default=None)
+    handle_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    preflighted_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    is_slow_commit: Mapped[bool] = mapped_column(default=False)
+    commit_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    progress_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    retries: Mapped[int] = mapped_column(default=0)
+    asked: Mapped[int] = mapped_column(default=0)
+
+    committed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    published_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    remote_id: Mapped[str | None] = mapped_column(default=None)
+    permalink: Mapped[str | None] = mapped_column(default=None)
+    error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+
+    post = relationship("Post", back_populates="targets", lazy="raise")
+    channel = relationship("Channel", lazy="raise")
+    video = relationship("Video", lazy="raise")
+
+    @property
+    def ref(self) -> TargetRef:
+        return TargetRef(self.id, self.fence, self.post_id, self.workspace_id)
+
+    @classmethod
+    def move(
+        cls, ref: TargetRef, *, before: Collection[State], after: State, fenced: bool = True, **values: Any
+    ) -> bool:
+        """Take one target from a state in `before` to `after`; return False when somebody else was first.
+
+        Writes the state, the given columns, the post's status and an event, in the caller's transaction. With
+        `fenced` the row must still carry the ref's fence; without, the fence is raised so that whoever
+        worked on the row loses it.
+        """
+        return bool(cls.move_many([ref], before=before, after=after, fenced=fenced, **values))
+
+    @classmethod
+    def move_many(
+        cls,
+        refs: Sequence[TargetRef],
+        *,
+        before: Collection[State],
+        after: State,
+        fenced: bool = True,
+        unheld: bool = False,
+        **values: Any,
+    ) -> set[uuid.UUID]:
+        """Take many targets at once, as `move`; return the ids of those that were moved.
+
+        `unheld` also asks that nothing holds the row back: the last look before an intent is written.
+        """
+        assert all(may_move(state, after) for state in before), (before, after)
+        if not refs:
+            return set()
+        public = {STATUS[state] for state in before} != {STATUS[after]}
+        if public:
+            Post.lock(ref.post_id for ref in refs)
+        moved = cls._update(refs, before=before, after=after, fenced=fenced, unheld=unheld, values=values)
+        if public and moved:
+            touched = [ref for ref in refs if ref.id in moved]
+            Post.refresh_status(ref.post_id for ref in touched)
+            Event.record_many(f"target.{after}", touched)
+        return moved
+
+    @classmethod
+    def _update(
+        cls,
+        refs: Sequence[TargetRef],
+        *,
+        before: Collection[State],
+        after: State,
+        fenced: bool,
+        unheld: bool,
+        values: Mapping[str, Any],
+    ) -> set[uuid.UUID]:
+        fences = {ref.id: ref.fence for ref in refs}
+        statement = (
+            update(cls)
+            .where(cls.id.in_(list(fences)), cls.state.in_(list(before)))
+            .values(state=after, updated_at=clock.now(), **values)
+            .execution_options(synchronize_session=False)
+        )
+        if fenced:
+            statement = statement.where(cls.fence == case(fences, value=cls.id))
+        else:
+            statement = statement.values(fence=cls.fence + 1, lease_until=None, attempts=0)
+        if unheld:
+            statement = statement.where(cls.hold.is_(None))
+        return set(db.session.scalars(statement.returning(cls.id)))
+
+    @classmethod
+    def note(cls, ref: TargetRef, **values: Any) -> bool:
+        """Write columns other than `state` under the fence; return False when the lease was lost."""
+        assert "state" not in values
+        found = db.session.execute(
+            update(cls)
+            .where(cls.id == ref.id, cls.fence == ref.fence)
+            .values(updated_at=clock.now(), **values)
+            .execution_options(synchronize_session=False)
+        )
+        return bool(found.rowcount)  # type: ignore[attr-defined]
+
+    @classmethod
+    def renew(cls, ref: TargetRef, until: datetime) -> bool:
+        """Extend the lease; return False when it was lost."""
+        return cls.note(ref, lease_until=until, next_at=until)
+
+    @classmethod
+    def reckon_holds(cls, *where: Any) -> None:
+        """Set `hold` of waiting targets that match to what stands in their way now, strongest first."""
+        now = clock.now()
+        blocked = case(
+            (select(Workspace.paused_at).where(Workspace.id == cls.workspace_id).scalar_subquery().is_not(None), "paused"),
+            (select(Channel.paused_at).where(Channel.id == cls.channel_id).scalar_subquery().is_not(None), "paused"),
+            (select(Channel.status).where(Channel.id == cls.channel_id).scalar_subquery() != "active", "reconnect"),
+            (select(Video.state).where(Video.id == cls.video_id).scalar_subquery() == "processing", "media"),
+            ((cls.hold == "quota") & (cls.hold_until > now), "quota"),
+            ((cls.hold == "approval"), "approval"),
+            else_=None,
+        )
+        db.session.execute(
+            update(cls)
+            .where(cls.state.in_(["draft", "scheduled", "staging", "staged"]), *where)
+            .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
+            .execution_options(synchronize_session=False)
+        )
+
+

@@ -1,0 +1,78 @@
+"""Files: an upload on its way in, the video it becomes, and the renditions made from it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, work_index
+
+
+class Upload(WorkMixin, Owned):
+    """Bytes on their way in. `next_at` is when an abandoned one is cleared away."""
+
+    __tablename__ = "uploads"
+    __table_args__ = (Index(None, "workspace_id", "id"), work_index("uploads"))
+
+    workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)
+    kind: Mapped[str]
+    backend: Mapped[str]
+    key: Mapped[str]
+    filename: Mapped[str] = mapped_column(default="")
+    content_type: Mapped[str] = mapped_column(default="")
+    total_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    parts: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    video_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("videos.id", ondelete="SET NULL"), default=None)
+
+
+class Video(WorkMixin, Owned):
+    """The original as it arrived. `state`: processing, ready, rejected, archived (see domain/video_state)."""
+
+    __tablename__ = "videos"
+    __table_args__ = (
+        Index(None, "workspace_id", "id"),
+        Index(None, "workspace_id", "sha256"),
+        work_index("videos"),
+    )
+
+    workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)
+    title: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
+    filename: Mapped[str] = mapped_column(default="")
+    content_type: Mapped[str] = mapped_column(default="")
+    backend: Mapped[str]
+    key: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    state: Mapped[str] = mapped_column(default="processing")
+    facts: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    thumbnail_key: Mapped[str | None] = mapped_column(default=None)
+    ready_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    version: Mapped[int] = mapped_column(default=1)
+
+
+class Rendition(WorkMixin, Owned):
+    """A converted file; found again by what was done to which video."""
+
+    __tablename__ = "renditions"
+    __table_args__ = (UniqueConstraint("video_id", "recipe_hash"), work_index("renditions"))
+
+    workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
+    video_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"))
+    recipe_hash: Mapped[str]
+    recipe: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    state: Mapped[str] = mapped_column(default="processing")
+    backend: Mapped[str] = mapped_column(default="")
+    key: Mapped[str | None] = mapped_column(default=None)
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    sha256: Mapped[str | None] = mapped_column(default=None)
+    facts: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    error: Mapped[JsonObject | None] = mapped_column(Json, default=None)

@@ -1,0 +1,418 @@
+"""What a platform is: one subclass of `Platform`, frozen values in and out, no Flask, no database.
+
+A post's way: `stage` (repeatable, resumable, invisible to the public) -> `preflight` (may it go now?) ->
+`commit` (the one call that makes the post exist) -> `locate` (ask what became of it). `stage` may be
+called again at any time with the handle it saved last; `commit` is called only after the caller has written
+down that it is about to; a commit whose answer never came is never repeated before `locate` said
+`NotCommitted`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol
+
+from app.domain.video_spec import VideoSpec
+from app.exceptions import PlatformAPIError
+from app.platforms.http import HttpClient
+
+Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
+Guarantee = Literal["resumable", "keyed", "listable", "opaque"]
+
+GUARANTEES: dict[Guarantee, str] = {
+    "resumable": "Exactly once: the platform keeps a handle of each upload that can be asked what became of it.",
+    "keyed": "Exactly once: the platform recognises a repeated post by the key we send.",
+    "listable": "At most once: after a cut-off call we look for the post in the account's own list.",
+    "opaque": "At most once: after a cut-off call the platform cannot be asked; a person decides.",
+}
+
+
+class LeaseLost(Exception):  # noqa: N818 - a normal end, not an error
+    """Another worker owns this target now; stop without touching anything."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a platform, read from the environment as PLATFORM_NAME."""
+
+    name: str
+    default: str
+    doc: str
+    secret: bool = False
+
+
+class ByteSource(Protocol):
+    """The rendition to upload. `open` streams `length` bytes from `start`; it never holds the file."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def content_type(self) -> str: ...
+    def open(self, start: int, length: int) -> BinaryIO: ...
+
+
+@dataclass(frozen=True)
+class Account:
+    """A connected account as adapters see it. `access_token` is fresh for the length of the call."""
+
+    remote_id: str
+    username: str
+    access_token: str = field(repr=False)
+    scopes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class PublishRequest:
+    """Everything an adapter may know of one target, frozen.
+
+    `attempt_key` names this attempt for platforms that take idempotency keys; `yield_after` is a callable
+    that turns true when a stage should stop at its next chunk boundary and let others go first.
+    """
+
+    target_id: str
+    account: Account
+    source: ByteSource
+    title: str
+    caption: str
+    options: Mapping[str, Any]
+    duration_seconds: float | None
+    width: int | None
+    height: int | None
+    due_at: datetime
+    attempt_key: str = ""
+    should_yield: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Everything before the point of no return is done; the handle is good until `expires_at`."""
+
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do before `until`; call `stage` again then with the saved handle."""
+
+    until: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The platform says the post exists. `remote_id` and `permalink` may come later (watch)."""
+
+    remote_id: str | None
+    permalink: str | None
+    complete: bool = True  # False: ask again for id or permalink
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The commit call succeeded, the platform still works on it: `locate` settles it, from `check_at` on."""
+
+    check_at: datetime
+
+
+@dataclass(frozen=True)
+class AwaitingUser:
+    """The account's owner must finish the post in the platform's own app before `deadline`."""
+
+    deadline: datetime
+    message: str
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The platform has not decided yet; ask again at `until`."""
+
+    until: datetime
+
+
+@dataclass(frozen=True)
+class NotCommitted:
+    """The commit certainly did not happen and cannot happen any more by itself; same handle, commit again."""
+
+
+@dataclass(frozen=True)
+class HandleDead:
+    """The commit certainly did not happen and the handle is of no more use: stage anew."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The platform took the upload and refused the post; the post does not exist."""
+
+    error: PlatformAPIError
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The platform cannot tell; a person must look."""
+
+    reason: str
+
+
+CommitResult = Published | Accepted | AwaitingUser
+LocateResult = Published | Pending | NotCommitted | HandleDead | Rejected | Unknown | AwaitingUser
+
+
+@dataclass(frozen=True)
+class PreparedCommit:
+    """A commit call ready to be made: bytes in memory, connection warm. `send` makes it, once.
+
+    `deadline` is the total time in seconds the call may take. Built by `Platform.prepare_commit` up to two
+    seconds before the due time, so that `send` does nothing but send.
+    """
+
+    send: Callable[[float], CommitResult]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A grant's tokens as the platform gave them. `refresh_token` None: keep the old one."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    expires_at: datetime | None
+    refresh_expires_at: datetime | None
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class RemoteAccount:
+    """An account a consent opened, to be offered as a channel."""
+
+    remote_id: str
+    username: str
+    display_name: str
+    avatar_url: str | None = None
+    profile_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Where to send the person's browser, and what to keep (encrypted) until they come back."""
+
+    authorize_url: str
+    verifier: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option a user may set for this platform in `options.<platform>` of a post.
+
+    `kind`: string, boolean, integer. `choices` None: free. A required option has no default and must be
+    chosen by the user at scheduling time.
+    """
+
+    name: str
+    kind: Literal["string", "boolean", "integer"]
+    doc: str
+    default: Any = None
+    choices: tuple[str, ...] | None = None
+    required: bool = False
+    minimum: int | None = None
+
+
+@dataclass(frozen=True)
+class TextLimit:
+    """A limit on a text as the platform itself counts it. `count` turns a text into that platform's units."""
+
+    field: Literal["title", "caption"]
+    maximum: int
+    unit: str
+    count: Callable[[str], int]
+    source: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something does not fit this platform: the field, what was found, what is allowed, what to do."""
+
+    field: str
+    message: str
+    measured: Any = None
+    allowed: Any = None
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A limit the platform sets on posting: `limit` reservations per `window` and `scope`."""
+
+    bucket: str
+    limit: int
+    window: timedelta
+    scope: Literal["app", "channel"]
+    source: str
+
+
+@dataclass(frozen=True)
+class PlatformConfig:
+    """What the installation gives an adapter: its own settings, and where people come back to."""
+
+    settings: Mapping[str, str] = field(repr=False)
+    callback_url: str
+    sandbox: bool = False
+
+    def __getitem__(self, name: str) -> str:
+        return self.settings[name]
+
+
+class Platform(abc.ABC):
+    """Base of all adapters. An instance is cheap, holds no state of posts and is used by many threads."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    guarantee: ClassVar[Guarantee]
+    stage_ahead: ClassVar[timedelta]
+    settings: ClassVar[tuple[Setting, ...]]
+    scopes: ClassVar[tuple[str, ...]]
+    video_spec: ClassVar[VideoSpec]
+    text_limits: ClassVar[tuple[TextLimit, ...]]
+    options: ClassVar[tuple[Option, ...]]
+    quotas: ClassVar[tuple[Quota, ...]] = ()
+    refresh_ahead: ClassVar[timedelta] = timedelta(hours=2)
+    watch_for: ClassVar[timedelta] = timedelta(hours=24)  # how long a published post is watched for removal
+    settle: ClassVar[timedelta] = timedelta(seconds=5)  # a platform's own lag before it can be asked
+
+    def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
+        self.config = config
+        self.http = http
+
+    # -- connecting
+
+    @classmethod
+    def configured(cls, settings: Mapping[str, str]) -> bool:
+        """Return whether the installation has what this platform needs (client id and secret)."""
+        return all(settings[spec.name] for spec in cls.settings if spec.secret)
+
+    @abc.abstractmethod
+    def consent(self, *, state: str) -> Consent:
+        """Return where the person consents. `state` comes back in the callback."""
+
+    @abc.abstractmethod
+    def exchange(self, *, params: Mapping[str, str], verifier: str) -> Tokens:
+        """Turn the callback's query parameters into tokens. Raises PlatformAuthError when consent was denied."""
+
+    @abc.abstractmethod
+    def accounts(self, tokens: Tokens) -> Sequence[RemoteAccount]:
+        """Return the accounts these tokens open."""
+
+    @abc.abstractmethod
+    def refresh(self, refresh_token: str) -> Tokens:
+        """Trade the refresh token. May rotate: what comes back must be saved before it is used.
+
+        Raises PlatformAuthError only when the platform says the grant is dead; passing trouble is transient.
+        """
+
+    @abc.abstractmethod
+    def revoke(self, tokens: Tokens) -> None:
+        """Give the grant back, best effort."""
+
+    # -- validation that needs no network
+
+    def validate(self, *, title: str, caption: str, options: Mapping[str, Any]) -> list[Problem]:
+        """Return what of the texts and options this platform would refuse, counted as it counts."""
+        texts = {"title": title, "caption": caption}
+        return [
+            *(problem for limit in self.text_limits if (problem := text_problem(limit, texts[limit.field]))),
+            *option_problems(self.options, options),
+        ]
+
+    # -- publishing
+
+    @abc.abstractmethod
+    def stage(
+        self, request: PublishRequest, handle: Handle | None, save: Callable[[Handle], None]
+    ) -> Staged | Wait:
+        """Do everything up to the point of no return, continuing from `handle`.
+
+        `save(handle)` must be called the moment an external id or progress is known; it raises LeaseLost.
+        """
+
+    @abc.abstractmethod
+    def preflight(self, request: PublishRequest, handle: Handle) -> None:
+        """Ask whether the post may go out now. Raises the typed error if not. Changes nothing."""
+
+    @abc.abstractmethod
+    def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:
+        """Arm the commit: read the last bytes, warm the connection. Publishes nothing."""
+
+    @abc.abstractmethod
+    def locate(self, request: PublishRequest, handle: Handle) -> LocateResult:
+        """Ask what became of the commit. Never changes anything."""
+
+    def watch(self, request: PublishRequest, handle: Handle) -> LocateResult:
+        """Ask about a published post: late id, permalink, removal. Default: as locate."""
+        return self.locate(request, handle)
+
+    def slow_commit(self, handle: Handle) -> bool:
+        """Return whether the commit sends so many bytes that it must have a job and a lease of its own."""
+        return False
+
+    def commit_bytes(self, handle: Handle) -> int:
+        """Return how many bytes the commit call sends; its lease and deadline grow with them."""
+        return 0
+
+
+def text_problem(limit: TextLimit, text: str) -> Problem | None:
+    """Return what is wrong with `text` under `limit`, or None."""
+    measured = limit.count(text)
+    if measured > limit.maximum:
+        return Problem(
+            limit.field,
+            f"The {limit.field} has {measured} {limit.unit}, at most {limit.maximum} are allowed. Shorten it.",
+            measured,
+            limit.maximum,
+        )
+    if limit.required and not text.strip():
+        return Problem(limit.field, f"A {limit.field} is needed here. Add one.", 0, limit.maximum)
+    return None
+
+
+_KINDS: dict[str, type] = {"string": str, "boolean": bool, "integer": int}
+
+
+def option_problems(known: Sequence[Option], given: Mapping[str, Any]) -> list[Problem]:
+    """Return unknown options, missing required ones, and values of the wrong kind or outside the choices."""
+    by_name = {option.name: option for option in known}
+    problems = [
+        Problem(f"options.{name}", f"{name!r} is not an option here. Known: {', '.join(by_name)}.", name, [*by_name])
+        for name in given
+        if name not in by_name
+    ]
+    for option in known:
+        if option.name in given and given[option.name] is not None:
+            problems += _value_problems(option, given[option.name])
+        elif option.required:
+            allowed = list(option.choices) if option.choices else option.kind
+            problems.append(
+                Problem(f"options.{option.name}", f"Choose {option.name}: {option.doc}", None, allowed)
+            )
+    return problems
+
+
+def _value_problems(option: Option, value: Any) -> list[Problem]:
+    field_name = f"options.{option.name}"
+    wanted = _KINDS[option.kind]
+    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
+        return [Problem(field_name, f"{option.name} must be a {option.kind}, found {value!r}.", value, option.kind)]
+    if option.choices is not None and value not in option.choices:
+        allowed = ", ".join(option.choices)
+        return [Problem(field_name, f"{option.name} must be one of {allowed}, found {value!r}.", value, allowed)]
+    if option.minimum is not None and value < option.minimum:
+        return [Problem(field_name, f"{option.name} must be at least {option.minimum}, found {value}.", value)]
+    return []
+
+
+def with_defaults(known: Sequence[Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with defaults filled in."""
+    defaults = {option.name: option.default for option in known if option.default is not None}
+    return defaults | {name: value for name, value in given.items() if value is not None}

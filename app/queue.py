@@ -1,0 +1,115 @@
+"""Work is handed to RQ by name. Redis only carries it: every piece is found again in the database.
+
+The functions live in `jobs/`, which this package never imports; a fitness test proves that each name
+resolves. `AllowListedJob` refuses to run anything that is not in the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import redis
+from flask import Flask, current_app
+from rq import Queue
+from rq.job import Job
+
+from app.config import Settings
+
+QueueName = Literal["media", "stage", "commit", "default"]
+QUEUES: tuple[QueueName, ...] = ("media", "stage", "commit", "default")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A function of `jobs/` and the queue it runs on. `timeout` in seconds ends a job that hangs."""
+
+    function: str
+    queue: QueueName
+    timeout: int
+
+
+MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 900)
+EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 300)
+STAGE_TARGET = Task("jobs.publish.stage_target", "stage", 900)
+CALL_PLATFORM = Task("jobs.publish.call_platform", "commit", 120)
+REFRESH_CREDENTIAL = Task("jobs.credentials.refresh_credential", "default", 120)
+TASKS: dict[str, Task] = {
+    task.function: task
+    for task in (MEASURE_VIDEO, EXPIRE_UPLOAD, STAGE_TARGET, CALL_PLATFORM, REFRESH_CREDENTIAL)
+}
+
+
+class JobNotAllowed(Exception):  # noqa: N818 - reads as what happened
+    """Redis held a job whose function is not one of ours."""
+
+
+class AllowListedJob(Job):
+    """An RQ job that runs only functions of the table: what lies in Redis is not trusted with a name."""
+
+    def _execute(self) -> Any:
+        if self.func_name not in TASKS:
+            raise JobNotAllowed(f"refused to run {self.func_name!r}")
+        return super()._execute()
+
+
+class Carrier:
+    """The app's queues. `enqueue` raises redis.RedisError when Redis is away; the lease heals what is lost."""
+
+    def __init__(self, connection: redis.Redis, *, prefix: str) -> None:
+        self.connection = connection
+        self.prefix = prefix
+        self.queues = {name: self._queue(name) for name in QUEUES}
+
+    def _queue(self, name: QueueName) -> Queue:
+        return Queue(f"{self.prefix}:{name}", connection=self.connection, job_class=AllowListedJob)
+
+    def enqueue(self, work: Iterable[tuple[Task, tuple[Any, ...]]]) -> None:
+        """Hand over (task, arguments) pairs; one round trip for each queue."""
+        by_queue: dict[QueueName, list[Any]] = {}
+        for task, args in work:
+            data = Queue.prepare_data(
+                task.function, args=args, timeout=task.timeout, result_ttl=0, failure_ttl=3600, ttl=3600
+            )
+            by_queue.setdefault(task.queue, []).append(data)
+        for name, jobs in by_queue.items():
+            self.queues[name].enqueue_many(jobs)
+
+    def wake_dispatcher(self) -> None:
+        """Cut the dispatcher's sleep short, because something may be due earlier than it thinks."""
+        key = f"{self.prefix}:wake"
+        with self.connection.pipeline(transaction=False) as pipe:
+            pipe.lpush(key, 1).ltrim(key, 0, 0).expire(key, 60).execute()
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep until woken, at most `seconds`. Raises redis.RedisError when Redis is away."""
+        self.connection.blpop([f"{self.prefix}:wake"], timeout=max(seconds, 0.01))
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Make the app's carrier. Nothing is connected yet."""
+    connection = redis.Redis.from_url(
+        settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=30, socket_connect_timeout=2
+    )
+    app.extensions["carrier"] = Carrier(connection, prefix=settings.queue_prefix)
+
+
+def carrier() -> Carrier:
+    return cast(Carrier, current_app.extensions["carrier"])
+
+
+def enqueue(task: Task, *args: Any) -> None:
+    """Hand one piece of work over, after the commit that made it true. Redis being away is not an error."""
+    try:
+        carrier().enqueue([(task, args)])
+    except redis.RedisError:
+        return  # the row's next_at brings it back
+
+
+def wake_dispatcher() -> None:
+    """Tell the dispatcher to look now. Redis being away is not an error: it looks every second anyway."""
+    try:
+        carrier().wake_dispatcher()
+    except redis.RedisError:
+        return
