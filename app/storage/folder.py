@@ -1,0 +1,159 @@
+"""A folder as the store: one machine, no service."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from app.config import Settings
+from app.exceptions import ResourceNotFoundError, StorageError
+from app.storage.base import (
+    READ_BYTES,
+    Intake,
+    RangeReader,
+    Readable,
+    Storage,
+    Stored,
+    checked,
+    require_space,
+    sync_folder,
+)
+
+SPACE_CHECK_BYTES = 64 * 1024**2  # how often a growing file looks at the free space
+
+
+class FolderStorage(Storage):
+    """Files below `DATA_DIR/files`. A file appears under its name only when it is complete and on disk."""
+
+    backend = "folder"
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.storage_dir.absolute()
+        self._keep_free = settings.min_free_bytes
+
+    def put_stream(
+        self,
+        key: str,
+        stream: Readable,
+        *,
+        max_bytes: int,
+        expected_bytes: int | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Stored:
+        target = self._path(key)
+        part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+        intake = Intake(stream, max_bytes=max_bytes, on_progress=on_progress)
+        with _disk_errors():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            require_space(self._root, wanted=expected_bytes or 0, keep_free=self._keep_free)
+        try:
+            self._write(part, intake)
+            with _disk_errors():
+                _publish(part, target)
+        except BaseException:
+            self._remove(part)
+            raise
+        return intake.stored(key)
+
+    def _write(self, part: Path, intake: Intake) -> None:
+        next_check = SPACE_CHECK_BYTES
+        with _disk_errors():
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            while piece := intake.read(READ_BYTES):
+                with _disk_errors():
+                    _write_all(file.fileno(), piece)
+                    if intake.size >= next_check:
+                        require_space(self._root, wanted=0, keep_free=self._keep_free)
+                        next_check += SPACE_CHECK_BYTES
+            with _disk_errors():
+                os.fsync(file.fileno())
+                _require_size(os.fstat(file.fileno()).st_size, expected=intake.size)
+
+    def open_range(self, key: str, start: int = 0, length: int | None = None) -> RangeReader:
+        with _disk_errors(key):
+            file = self._path(key).open("rb", buffering=0)
+            left = max(os.fstat(file.fileno()).st_size - start, 0)
+            file.seek(start)
+        wanted = left if length is None else min(length, left)
+        return RangeReader(file, length=wanted, close=file.close, error=StorageError)
+
+    def size(self, key: str) -> int:
+        with _disk_errors(key):
+            return self._path(key).stat().st_size
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        self._remove(self._path(key))
+
+    def discard(self, key: str) -> None:
+        target = self._path(key)
+        for part in target.parent.glob(f".{target.name}.*.part"):
+            self._remove(part)
+        self._remove(target)
+
+    @contextmanager
+    def local_path(self, key: str) -> Iterator[Path]:
+        self.size(key)
+        yield self._path(key)
+
+    def presigned_get(self, key: str, *, seconds: int) -> str | None:  # noqa: ARG002 - a folder serves nothing
+        return None
+
+    def check(self) -> dict[str, Any]:
+        probe = self._root / f".probe-{secrets.token_hex(8)}"
+        with _disk_errors():
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                probe.write_bytes(b"ok")
+            finally:
+                probe.unlink(missing_ok=True)
+            status = os.statvfs(self._root)
+        return {"backend": self.backend, "free_bytes": status.f_bavail * status.f_frsize}
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked(key)
+
+    def _remove(self, path: Path) -> None:
+        with _disk_errors():
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # other files may be there, and that is fine
+            path.parent.rmdir()
+
+
+def _publish(part: Path, target: Path) -> None:
+    part.replace(target)
+    for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
+        sync_folder(folder)
+
+
+def _write_all(descriptor: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _require_size(found: int, *, expected: int) -> None:
+    if found != expected:
+        raise StorageError("A file was not stored completely.", {"found": found, "expected": expected})
+
+
+@contextmanager
+def _disk_errors(key: str = "") -> Iterator[None]:
+    """Turn the operating system's errors into ours; paths of this machine stay out of them."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        if key:
+            raise ResourceNotFoundError(resource_type="File", resource_id=key) from error
+        raise StorageError(details={"reason": error.strerror}) from error
+    except OSError as error:
+        raise StorageError(
+            f"The disk refused: {error.strerror}. Please try again later.", {"reason": error.strerror}
+        ) from error
