@@ -36,12 +36,17 @@ class LeaseLost(Exception):  # noqa: N818 - a normal end, not an error
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a platform, read from the environment as PLATFORM_NAME."""
+    """One setting of a platform, read from the environment as PLATFORM_NAME.
+
+    `role` says what an address is for: `server` is one we call, `hosts` are comma-separated patterns of hosts
+    that may appear in URLs the platform hands us, `browser` is one only people visit. We speak to no other.
+    """
 
     name: str
     default: str
     doc: str
     secret: bool = False
+    role: Literal["value", "server", "hosts", "browser"] = "value"
 
 
 class ByteSource(Protocol):
@@ -158,7 +163,7 @@ class Unknown:
     reason: str
 
 
-CommitResult = Published | Accepted | AwaitingUser
+CommitResult = Published | Accepted | AwaitingUser | HandleDead
 LocateResult = Published | Pending | NotCommitted | HandleDead | Rejected | Unknown | AwaitingUser
 
 
@@ -384,7 +389,12 @@ def option_problems(known: Sequence[Option], given: Mapping[str, Any]) -> list[P
     """Return unknown options, missing required ones, and values of the wrong kind or outside the choices."""
     by_name = {option.name: option for option in known}
     problems = [
-        Problem(f"options.{name}", f"{name!r} is not an option here. Known: {', '.join(by_name)}.", name, [*by_name])
+        Problem(
+            f"options.{name}",
+            f"{name!r} is not an option here. Known: {', '.join(by_name)}.",
+            name,
+            [*by_name],
+        )
         for name in given
         if name not in by_name
     ]
@@ -403,12 +413,20 @@ def _value_problems(option: Option, value: Any) -> list[Problem]:
     field_name = f"options.{option.name}"
     wanted = _KINDS[option.kind]
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        return [Problem(field_name, f"{option.name} must be a {option.kind}, found {value!r}.", value, option.kind)]
+        return [
+            Problem(
+                field_name, f"{option.name} must be a {option.kind}, found {value!r}.", value, option.kind
+            )
+        ]
     if option.choices is not None and value not in option.choices:
         allowed = ", ".join(option.choices)
-        return [Problem(field_name, f"{option.name} must be one of {allowed}, found {value!r}.", value, allowed)]
+        return [
+            Problem(field_name, f"{option.name} must be one of {allowed}, found {value!r}.", value, allowed)
+        ]
     if option.minimum is not None and value < option.minimum:
-        return [Problem(field_name, f"{option.name} must be at least {option.minimum}, found {value}.", value)]
+        return [
+            Problem(field_name, f"{option.name} must be at least {option.minimum}, found {value}.", value)
+        ]
     return []
 
 
