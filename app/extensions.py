@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.orm import DeclarativeBase
 
 from app.config import Settings
+from app.security import KeyRing
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -72,6 +73,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         socket_connect_timeout=2,
         health_check_interval=30,
     )
+    app.extensions["key_ring"] = KeyRing.from_text(settings.encryption_keys) if settings.encryption_keys else None
     limiter.init_app(app)
     app.before_request(_mark_reading_requests)
     with app.app_context():
@@ -87,6 +89,14 @@ def settings() -> Settings:
 def redis_client() -> redis.Redis:
     """Return the app's Redis client. Redis may be away: callers that can live without it must catch RedisError."""
     return cast(redis.Redis, current_app.extensions["redis_client"])
+
+
+def key_ring() -> KeyRing:
+    """Return the keys that seal tokens and handles. Raises RuntimeError when none is configured."""
+    ring = current_app.extensions["key_ring"]
+    if ring is None:
+        raise RuntimeError("ENCRYPTION_KEYS is not set: run `flask doctor` for how to make one.")
+    return cast(KeyRing, ring)
 
 
 def _flask_config(settings: Settings) -> dict[str, Any]:

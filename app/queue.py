@@ -48,10 +48,10 @@ class JobNotAllowed(Exception):  # noqa: N818 - reads as what happened
 class AllowListedJob(Job):
     """An RQ job that runs only functions of the table: what lies in Redis is not trusted with a name."""
 
-    def _execute(self) -> Any:
+    def perform(self) -> Any:
         if self.func_name not in TASKS:
             raise JobNotAllowed(f"refused to run {self.func_name!r}")
-        return super()._execute()
+        return super().perform()
 
 
 class Carrier:
@@ -63,7 +63,7 @@ class Carrier:
         self.queues = {name: self._queue(name) for name in QUEUES}
 
     def _queue(self, name: QueueName) -> Queue:
-        return Queue(f"{self.prefix}:{name}", connection=self.connection, job_class=AllowListedJob)
+        return Queue(f"{self.prefix}:{name}", connection=self.connection, job_class=AllowListedJob, serializer="json")
 
     def enqueue(self, work: Iterable[tuple[Task, tuple[Any, ...]]]) -> None:
         """Hand over (task, arguments) pairs; one round trip for each queue."""

@@ -56,6 +56,7 @@ class Credential(WorkMixin, Owned):
     scopes: Mapped[list[str]] = mapped_column(Json, default=list)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     refresh_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    refreshed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     retries: Mapped[int] = mapped_column(default=0)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
 

@@ -15,3 +15,4 @@ class Instance(Noun):
     __tablename__ = "instance"
 
     generation: Mapped[int] = mapped_column(BigInteger, default=0)
+    is_only: Mapped[bool] = mapped_column(default=True, unique=True)  # a second row is refused

@@ -1,0 +1,195 @@
+"""Keeping grants alive: one refresh at a time, saved before it is used, and a dead grant told from a bad day."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app import clock, crash_points
+from app.domain.retry import backoff
+from app.exceptions import PlatformAPIError, PlatformAuthError
+from app.extensions import db, key_ring
+from app.logging_config import get_logger
+from app.models import Channel, Credential, Event, Target
+from app.platforms.base import Platform, Tokens
+from app.services.platforms import registry
+
+logger = get_logger(__name__)
+LEASE = timedelta(seconds=60)
+JUST_RENEWED = timedelta(minutes=10)
+WAIT_SECONDS = 20.0  # how long to wait for somebody else's refresh
+
+
+def seal(credential_id: uuid.UUID, column: str, token: str) -> str:
+    """Return a token as it is stored: sealed to its row and column."""
+    return key_ring().encrypt(token, context=f"credentials:{column}:{credential_id}")
+
+
+def reveal(credential_id: uuid.UUID, column: str, sealed: str) -> str:
+    """Return a stored token in clear; keep it out of logs, errors and Redis."""
+    return key_ring().decrypt(sealed, context=f"credentials:{column}:{credential_id}")
+
+
+def token_columns(credential_id: uuid.UUID, tokens: Tokens, *, refresh_ahead: timedelta) -> dict[str, Any]:
+    """Return the columns that store these tokens; an absent refresh token leaves the stored one alone."""
+    columns: dict[str, Any] = {
+        "access_token_encrypted": seal(credential_id, "access_token", tokens.access_token),
+        "expires_at": tokens.expires_at,
+        "refreshed_at": clock.now(),
+        "scopes": sorted(tokens.scopes),
+        "next_at": tokens.expires_at - refresh_ahead if tokens.expires_at else None,
+        "status": "active",
+        "error": None,
+        "retries": 0,
+        "attempts": 0,
+        "lease_until": None,
+    }
+    if tokens.refresh_token:
+        columns["refresh_token_encrypted"] = seal(credential_id, "refresh_token", tokens.refresh_token)
+        columns["refresh_expires_at"] = tokens.refresh_expires_at
+    return columns
+
+
+def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
+    """Return when the access token outlives `until`, refreshing it or waiting for whoever does.
+
+    Raises PlatformAuthError when the grant is dead, PlatformAPIError (transient) when it cannot be refreshed
+    now. No transaction is open on return, nor during the call.
+    """
+    give_up_at = clock.monotonic() + WAIT_SECONDS
+    while True:
+        row = db.session.get(Credential, credential_id, populate_existing=True)
+        db.session.commit()
+        if row is None or row.status != "active":
+            raise PlatformAuthError(platform=row.platform if row else "")
+        if row.expires_at is None or row.expires_at > until:
+            return
+        fence = _claim(credential_id)
+        if fence is not None:
+            refresh(credential_id, fence)
+        elif clock.monotonic() > give_up_at:
+            raise PlatformAPIError("The connection is being renewed. We try again.", platform=row.platform)
+        else:
+            time.sleep(0.2)
+
+
+def _claim(credential_id: uuid.UUID) -> int | None:
+    now = clock.now()
+    fence = db.session.scalar(
+        update(Credential)
+        .where(
+            Credential.id == credential_id,
+            Credential.status == "active",
+            (Credential.lease_until.is_(None)) | (Credential.lease_until <= now),
+        )
+        .values(fence=Credential.fence + 1, lease_until=now + LEASE, next_at=now + LEASE)
+        .returning(Credential.fence)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.commit()
+    return fence
+
+
+def refresh(credential_id: uuid.UUID, fence: int) -> None:
+    """Trade the refresh token under the lease `fence` stands for, and save what comes before it is used.
+
+    Raises PlatformAuthError when the platform says the grant is dead (the channels then need reconnecting),
+    PlatformAPIError when it could not be asked; then a later try is planned.
+    """
+    row = db.session.scalar(
+        select(Credential).where(Credential.id == credential_id, Credential.fence == fence)
+    )
+    db.session.commit()
+    if row is None:
+        return
+    platform = registry().get(row.platform)
+    try:
+        tokens = _trade(row, platform)
+    except PlatformAPIError as error:
+        _record_failure(row, fence, error)
+        raise
+    crash_points.hit("refresh.after_call")
+    columns = token_columns(credential_id, tokens, refresh_ahead=platform.refresh_ahead)
+    _write(row.id, fence, **columns)
+    db.session.commit()
+
+
+def _trade(row: Credential, platform: Platform) -> Tokens:
+    if row.refresh_token_encrypted is None:
+        raise PlatformAuthError(platform=row.platform)
+    return platform.refresh(reveal(row.id, "refresh_token", row.refresh_token_encrypted))
+
+
+def _record_failure(row: Credential, fence: int, error: PlatformAPIError) -> None:
+    if error.kind == "reauth":
+        mark_dead(row.id, error, fence=fence)
+        return
+    next_at = error.retry_at or clock.now() + backoff(row.retries + 1)
+    _write(
+        row.id, fence, next_at=next_at, lease_until=None, attempts=0, retries=row.retries + 1, error=error.to_dict()
+    )
+    db.session.commit()
+
+
+def mark_dead(credential_id: uuid.UUID, error: PlatformAPIError, *, fence: int | None = None) -> None:
+    """Say that a grant is dead: its channels need reconnecting, their targets are held. Commits."""
+    statement = update(Credential).where(Credential.id == credential_id, Credential.status == "active")
+    if fence is not None:
+        statement = statement.where(Credential.fence == fence)
+    values = {"status": "needs_reconnect", "next_at": None, "lease_until": None, "error": error.to_dict()}
+    marked = db.session.execute(statement.values(**values).execution_options(synchronize_session=False))
+    if marked.rowcount:  # type: ignore[attr-defined]
+        _hold_channels(credential_id)
+    db.session.commit()
+
+
+def doubt(credential_id: uuid.UUID, error: PlatformAPIError) -> None:
+    """The platform refused an access token: renew it before the next call, or, just renewed, call it dead.
+
+    Commits.
+    """
+    refreshed_at = db.session.scalar(select(Credential.refreshed_at).where(Credential.id == credential_id))
+    if refreshed_at is not None and refreshed_at > clock.now() - JUST_RENEWED:
+        mark_dead(credential_id, error)
+        return
+    db.session.execute(
+        update(Credential)
+        .where(Credential.id == credential_id, Credential.status == "active")
+        .values(expires_at=clock.now(), next_at=clock.now())
+        .execution_options(synchronize_session=False)
+    )
+    db.session.commit()
+
+
+def _hold_channels(credential_id: uuid.UUID) -> None:
+    channels = db.session.execute(
+        update(Channel)
+        .where(Channel.credential_id == credential_id, Channel.status == "active")
+        .values(status="needs_reconnect")
+        .returning(Channel.id, Channel.workspace_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for channel_id, workspace_id in channels:
+        Event.record("channel.needs_reconnect", workspace_id=workspace_id, subject_id=channel_id)
+    db.session.flush()
+    Target.reckon_holds(Target.channel_id.in_([channel_id for channel_id, _ in channels]))
+
+
+def give_up(credential_id: uuid.UUID, fence: int) -> None:
+    """End a refresh that killed three workers: try again in an hour rather than for ever. Commits."""
+    _write(credential_id, fence, next_at=clock.now() + timedelta(hours=1), lease_until=None, attempts=0)
+    db.session.commit()
+
+
+def _write(credential_id: uuid.UUID, fence: int, **values: Any) -> bool:
+    found = db.session.execute(
+        update(Credential)
+        .where(Credential.id == credential_id, Credential.fence == fence)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(found.rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,135 @@
+"""A restored or cloned database must not post again.
+
+The database knows who it is (an id) and how far it has come (a generation, raised by each claim for
+publishing). A copy of both lies beside it, outside the database: in DATA_DIR, or in the bucket when files are
+in S3. The copy is written after the database's commit, so it is never ahead of a healthy database. A database
+behind its copy is an older snapshot; one without a copy, or with another id, is a clone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.exceptions import ResourceNotFoundError
+from app.extensions import db, settings
+from app.logging_config import get_logger
+from app.models import Instance
+from app.storage import get_storage
+
+logger = get_logger(__name__)
+COPY_KEY = "instance/00000000-0000-0000-0000-000000000000/generation.json"
+COPY_MAX_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Who a database is and how far it has come."""
+
+    id: str
+    generation: int
+
+
+def check() -> str | None:
+    """Return why nothing may be published, or None when this database is the one its copy speaks of.
+
+    The very first call on a new installation makes the row and the copy.
+    """
+    mark, copy = _mark(), _read_copy()
+    if mark is None:
+        if copy is not None:
+            return "The database is new, but DATA_DIR remembers another one. Run `flask adopt` if that is meant."
+        mark = _create()
+        _write_copy(mark)
+        return None
+    if copy is None and mark.generation == 0:
+        _write_copy(mark)
+        return None
+    if copy is None or copy.id != mark.id:
+        return "This database was copied here from another installation. Run `flask adopt` to go on with it."
+    if copy.generation > mark.generation:
+        return (
+            f"This database is older (generation {mark.generation}) than what it has already published "
+            f"(generation {copy.generation}): it was restored. Run `flask adopt` to go on with it."
+        )
+    return None
+
+
+def advance() -> int:
+    """Raise the generation in the caller's transaction and return it."""
+    statement = update(Instance).values(generation=Instance.generation + 1).returning(Instance.generation)
+    return db.session.scalars(statement).one()
+
+
+def record(generation: int) -> None:
+    """Write the copy, after the commit and before anything is published."""
+    mark = _mark()
+    assert mark is not None
+    _write_copy(Mark(mark.id, generation))
+
+
+def adopt() -> Mark:
+    """Make the database and its copy agree: a new id, and a generation beyond both."""
+    copy, mark = _read_copy(), _mark() or _create()
+    generation = max(mark.generation, copy.generation if copy else 0) + 1
+    new = Mark(str(uuid.uuid4()), generation)
+    db.session.execute(update(Instance).values(id=uuid.UUID(new.id), generation=generation))
+    db.session.commit()
+    _write_copy(new)
+    return new
+
+
+def _mark() -> Mark | None:
+    row = db.session.execute(select(Instance.id, Instance.generation)).first()
+    db.session.commit()
+    return Mark(str(row.id), row.generation) if row else None
+
+
+def _create() -> Mark:
+    try:
+        db.session.add(Instance())
+        db.session.commit()
+    except IntegrityError:  # another process made it at the same moment
+        db.session.rollback()
+    mark = _mark()
+    assert mark is not None
+    return mark
+
+
+def _copy_path() -> Path | None:
+    return None if settings().storage_backend == "s3" else settings().data_dir / "instance.json"
+
+
+def _read_copy() -> Mark | None:
+    path = _copy_path()
+    try:
+        text = path.read_text() if path else get_storage().open_range(COPY_KEY).read(COPY_MAX_BYTES).decode()
+        facts = json.loads(text)
+        return Mark(str(facts["id"]), int(facts["generation"]))
+    except (FileNotFoundError, ResourceNotFoundError):
+        return None
+
+
+def _write_copy(mark: Mark) -> None:
+    text = json.dumps({"id": mark.id, "generation": mark.generation}).encode()
+    path = _copy_path()
+    if path is None:
+        with contextlib.suppress(ResourceNotFoundError):
+            get_storage().delete(COPY_KEY)
+        get_storage().put_stream(COPY_KEY, io.BytesIO(text), max_bytes=COPY_MAX_BYTES)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

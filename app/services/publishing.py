@@ -1,0 +1,272 @@
+"""What happens to claimed targets in the database: load them, write the intent, write what came of a call.
+
+No function here talks to a platform, and none leaves a transaction open. Every write carries the fence of the
+claim; a write that finds another fence does nothing, because somebody else owns the row by now.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Row, insert, select
+
+from app import clock
+from app.domain.target_state import State
+from app.extensions import db, key_ring, settings
+from app.logging_config import get_logger
+from app.models import Attempt, Channel, ChannelContent, Credential, Post, Target, TargetRef, Video
+from app.models.base import new_id
+from app.platforms.base import Account, Handle, Platform, PublishRequest, with_defaults
+from app.services.credentials import reveal
+from app.services.platforms import registry
+from app.storage import FileSource, get_storage
+
+logger = get_logger(__name__)
+CallKind = Literal["stage", "preflight", "commit", "locate", "watch"]
+PREFLIGHT_AHEAD = timedelta(seconds=60)
+PREFLIGHT_GOOD_FOR = timedelta(minutes=3)
+HANDLE_MARGIN = timedelta(minutes=2)
+UPLINK_BYTES_PER_SECOND = 1_000_000  # the slowest uplink a commit's deadline allows for
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A claimed target as the machinery needs it: detached, decrypted, frozen.
+
+    `lease_monotonic` is when the lease ends on the clock that never steps; `attempt_id` is the ledger row of
+    the call about to be made.
+    """
+
+    ref: TargetRef
+    kind: CallKind
+    state: State
+    platform: Platform
+    request: PublishRequest
+    handle: Handle | None = field(repr=False)
+    credential_id: uuid.UUID
+    channel_id: uuid.UUID
+    content_hash: str
+    due_at: datetime
+    lease_until: datetime
+    lease_monotonic: float
+    retries: int
+    asked: int
+    committed_at: datetime | None
+    published_at: datetime | None
+    commit_deadline: float  # seconds the commit call may take in all
+    is_slow_commit: bool
+    attempt_id: uuid.UUID | None = None
+
+    def holds_lease(self) -> bool:
+        """Is the lease still ours, on the wall clock and on the clock that never steps?"""
+        return clock.monotonic() < self.lease_monotonic and clock.now() < self.lease_until
+
+
+def next_call(target: Target, now: datetime) -> CallKind:
+    """Return what a claimed target needs next; what is due follows from the row alone."""
+    if target.state in ("scheduled", "staging"):
+        return "stage"
+    if target.state in ("publishing", "confirming"):
+        return "locate"
+    if target.state in ("published", "awaiting_user"):
+        return "watch"
+    if target.handle_encrypted is None or _handle_ends_too_soon(target, now):
+        return "stage"
+    if target.preflighted_at is None or target.preflighted_at < now - PREFLIGHT_GOOD_FOR:
+        return "preflight"
+    return "commit"
+
+
+def _handle_ends_too_soon(target: Target, now: datetime) -> bool:
+    commit_at = max(target.due_at or now, now)
+    return target.handle_expires_at is not None and target.handle_expires_at < commit_at + HANDLE_MARGIN
+
+
+def when_staged(due_at: datetime, now: datetime, handle_expires_at: datetime | None) -> datetime:
+    """Return when a staged target must be looked at: for its preflight, or earlier for a handle about to die."""
+    preflight_at = max(now, due_at - PREFLIGHT_AHEAD)
+    if handle_expires_at is None or handle_expires_at >= due_at + HANDLE_MARGIN:
+        return preflight_at
+    return min(preflight_at, max(now, handle_expires_at - HANDLE_MARGIN))
+
+
+def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
+    """Return the claimed targets that still carry their fence; one query, then no transaction."""
+    fences = dict(claims)
+    rows = db.session.execute(
+        select(Target, Post, Channel, Credential, Video)
+        .join(Post, Post.id == Target.post_id)
+        .join(Channel, Channel.id == Target.channel_id)
+        .join(Credential, Credential.id == Channel.credential_id)
+        .join(Video, Video.id == Target.video_id)
+        .where(Target.id.in_(fences))
+    ).all()
+    loaded = [_loaded(row) for row in rows if row.Target.fence == fences[row.Target.id]]
+    db.session.rollback()
+    return loaded
+
+
+def _loaded(row: Row[Any]) -> Loaded:
+    target: Target = row.Target
+    now, ticks = clock.now(), clock.monotonic()
+    platform = registry().get(target.platform)
+    lease_until = target.lease_until or now
+    assert target.due_at is not None
+    return Loaded(
+        ref=target.ref,
+        kind=next_call(target, now),
+        state=target.state,  # type: ignore[arg-type]  # a plain string column
+        platform=platform,
+        request=_request(row, platform),
+        handle=open_handle(target),
+        credential_id=row.Credential.id,
+        channel_id=target.channel_id,
+        content_hash=target.content_hash,
+        due_at=target.due_at,
+        lease_until=lease_until,
+        lease_monotonic=ticks + (lease_until - now).total_seconds(),
+        retries=target.retries,
+        asked=target.asked,
+        committed_at=target.committed_at,
+        published_at=target.published_at,
+        commit_deadline=settings().commit_deadline_seconds + target.commit_bytes / UPLINK_BYTES_PER_SECOND,
+        is_slow_commit=target.is_slow_commit,
+    )
+
+
+def _request(row: Row[Any], platform: Platform) -> PublishRequest:
+    target, post, video = row.Target, row.Post, row.Video
+    facts = video.facts or {}
+    return PublishRequest(
+        target_id=str(target.id),
+        account=_account(row.Channel, row.Credential),
+        source=FileSource(get_storage(), video.key, video.size_bytes, video.content_type or "video/mp4"),
+        title=post.title if target.title is None else target.title,
+        caption=post.caption if target.caption is None else target.caption,
+        options=with_defaults(platform.options, effective_options(post, target)),
+        duration_seconds=facts.get("duration_seconds"),
+        width=facts.get("width"),
+        height=facts.get("height"),
+        due_at=target.due_at,
+        attempt_key=f"{target.id}:{target.fence}",
+    )
+
+
+def effective_options(post: Post, target: Target) -> dict[str, Any]:
+    """Return a target's options for its platform: its own over the post's."""
+    shared = post.options.get(target.platform)
+    return {**(shared if isinstance(shared, dict) else {}), **target.options}
+
+
+def _account(channel: Channel, credential: Credential) -> Account:
+    return Account(
+        remote_id=channel.remote_id,
+        username=channel.username,
+        access_token=reveal(credential.id, "access_token", credential.access_token_encrypted),
+        scopes=frozenset(credential.scopes),
+    )
+
+
+def seal_handle(target_id: uuid.UUID, handle: Handle) -> str:
+    """Return a handle as it is stored: it carries the platform's upload credentials."""
+    return key_ring().encrypt(json.dumps(dict(handle)), context=f"targets:handle:{target_id}")
+
+
+def open_handle(target: Target) -> Handle | None:
+    if target.handle_encrypted is None:
+        return None
+    handle: Handle = json.loads(key_ring().decrypt(target.handle_encrypted, context=f"targets:handle:{target.id}"))
+    return handle
+
+
+# -- the ledger
+
+
+def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
+    """Write a ledger row before each call, in the caller's transaction; return the items that name theirs."""
+    numbered = [replace(item, attempt_id=new_id()) for item in items]
+    now = clock.now()
+    if numbered:
+        db.session.execute(
+            insert(Attempt),
+            [
+                {
+                    "id": item.attempt_id,
+                    "workspace_id": item.ref.workspace_id,
+                    "target_id": item.ref.id,
+                    "operation": item.kind,
+                    "fence": item.ref.fence,
+                    "started_at": now,
+                    "details": {},
+                    "created_at": now,
+                    "updated_at": now,
+                }
+                for item in numbered
+            ],
+        )
+    return numbered
+
+
+def close_attempt(item: Loaded, outcome: str, **values: Any) -> None:
+    """Complete the call's ledger row, in the caller's transaction."""
+    if item.attempt_id is not None:
+        Attempt.complete(item.attempt_id, outcome=outcome, **values)
+
+
+# -- the intent
+
+
+def write_intents(items: Sequence[Loaded]) -> list[Loaded]:
+    """Write down that these targets are about to be published; return those that really may be. Commits.
+
+    A target that was cancelled, held, or claimed by somebody else since drops out, and so does one whose
+    channel had the same content within 24 hours. From here on only an answer, or asking, settles them.
+    """
+    now = clock.now()
+    lease_until = now + timedelta(seconds=settings().commit_lease_seconds)
+    patience = timedelta(seconds=max(item.commit_deadline for item in items) + settings().settle_seconds)
+    moved = Target.move_many(
+        [item.ref for item in items],
+        before={"staged"},
+        after="publishing",
+        unheld=True,
+        lease_until=lease_until,
+        next_at=lease_until + patience,
+        committed_at=now,
+        asked=0,
+        error=None,
+    )
+    held = [_under(item, lease_until, now) for item in items if item.ref.id in moved]
+    clear = [item for item in held if _reserve_content(item, now)]
+    ready = open_attempts(clear)
+    db.session.commit()
+    return ready
+
+
+def _under(item: Loaded, lease_until: datetime, now: datetime) -> Loaded:
+    ends = clock.monotonic() + (lease_until - now).total_seconds()
+    return replace(item, lease_until=lease_until, lease_monotonic=ends, state="publishing", committed_at=now)
+
+
+def _reserve_content(item: Loaded, now: datetime) -> bool:
+    if ChannelContent.reserve(
+        channel_id=item.channel_id, content_hash=item.content_hash, target_id=item.ref.id, at=now
+    ):
+        return True
+    error = {
+        "code": "REPOST_TOO_SOON",
+        "message": "This content went to this channel less than 24 hours before. Schedule it for later.",
+        "details": {},
+        "platform": item.platform.name,
+        "kind": "content",
+        "retryable": False,
+        "action": "edit",
+    }
+    Target.move(item.ref, before={"publishing"}, after="failed", error=error, next_at=None, lease_until=None)
+    return False
+

@@ -1,0 +1,158 @@
+"""Staging: everything up to the point of no return, resumable, under a lease that is renewed while it runs."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+from flask import Flask, current_app
+
+from app import clock, crash_points
+from app.exceptions import AppException, PlatformAPIError
+from app.extensions import db, settings
+from app.logging_config import bind_context, get_logger
+from app.models import Target
+from app.platforms.base import Handle, LeaseLost, Staged, Wait
+from app.queue import wake_dispatcher
+from app.services import credentials, publishing, settling
+from app.services.publishing import Loaded
+
+logger = get_logger(__name__)
+MAX_FAULTS = 5  # errors of ours, not the platform's, before a person is told
+
+
+def stage(target_id: uuid.UUID, fence: int) -> None:
+    """Bring one claimed target as far as it may go before its time. Losing the lease is a normal end."""
+    item = _take(target_id, fence)
+    if item is None:
+        return
+    bind_context(target_id=str(target_id), workspace_id=str(item.ref.workspace_id))
+    try:
+        with _renewed_lease(item):
+            result = _run(item)
+    except LeaseLost:
+        return
+    except PlatformAPIError as error:
+        _record_error(item, error)
+    except AppException as error:
+        _record_error(item, _as_trouble(item, error))
+    else:
+        _record_result(item, result)
+    wake_dispatcher()
+
+
+def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
+    """Load the target, fresh token included, and write the ledger row and the state before the first call."""
+    found = publishing.load([(target_id, fence)])
+    if not found or found[0].kind != "stage":
+        return None
+    item = found[0]
+    try:
+        credentials.ensure_fresh(item.credential_id, until=clock.now() + timedelta(minutes=5))
+    except PlatformAPIError as error:
+        _record_error(item, error)
+        return None
+    item = publishing.load([(target_id, fence)])[0]
+    if item.state != "staging" and not Target.move(
+        item.ref, before={"scheduled", "staged"}, after="staging", preflighted_at=None
+    ):
+        db.session.rollback()
+        return None
+    (item,) = publishing.open_attempts([item])
+    db.session.commit()
+    crash_points.hit("stage.before_call")
+    return item
+
+
+def _run(item: Loaded) -> Staged | Wait:
+    stop_at = clock.monotonic() + settings().stage_yield_seconds
+    request = replace(item.request, should_yield=lambda: clock.monotonic() >= stop_at)
+
+    def save(handle: Handle) -> None:
+        _save(item, handle)
+
+    result = item.platform.stage(request, item.handle, save)
+    crash_points.hit("stage.after_call")
+    return result
+
+
+def _save(item: Loaded, handle: Handle) -> None:
+    """Keep a handle the moment it is known. Raises LeaseLost."""
+    columns = {
+        "handle_encrypted": publishing.seal_handle(item.ref.id, handle),
+        "progress_bytes": int(handle.get("uploaded", 0)),
+        "commit_bytes": item.platform.commit_bytes(handle),
+        "is_slow_commit": item.platform.slow_commit(handle),
+    }
+    kept = Target.note(item.ref, **columns)
+    db.session.commit()
+    if not kept:
+        raise LeaseLost
+    crash_points.hit("stage.after_save")
+
+
+@contextmanager
+def _renewed_lease(item: Loaded) -> Iterator[None]:
+    """Renew the lease at a third of its length for as long as the work lasts."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    length = settings().stage_lease_seconds
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(length / 3):
+            with app.app_context():
+                try:
+                    Target.renew(item.ref, clock.now() + timedelta(seconds=length))
+                    db.session.commit()
+                except Exception:  # a missed renewal costs the lease, never the upload
+                    logger.warning("could not renew the lease of target %s", item.ref.id, exc_info=True)
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _record_result(item: Loaded, result: Staged | Wait) -> None:
+    now = clock.now()
+    publishing.close_attempt(item, type(result).__name__)
+    if isinstance(result, Wait):
+        Target.note(item.ref, **settling.FREE, next_at=max(result.until, now), retries=0)
+    else:
+        Target.move(
+            item.ref,
+            before={"staging"},
+            after="staged",
+            **settling.FREE,
+            handle_expires_at=result.expires_at,
+            next_at=publishing.when_staged(item.due_at, now, result.expires_at),
+            retries=0,
+            error=None,
+        )
+        Target.reckon_holds(Target.id == item.ref.id)
+    db.session.commit()
+
+
+def _record_error(item: Loaded, error: PlatformAPIError) -> None:
+    db.session.rollback()
+    publishing.close_attempt(item, type(error).__name__, error=error.to_dict())
+    state = settling.refuse(item, error, before={"scheduled", "staging", "staged"})
+    db.session.commit()
+    if state == "failed":
+        settling.track_video_post(platform=item.platform.name, status="failed")
+    if error.kind == "reauth":
+        credentials.doubt(item.credential_id, error)
+
+
+def _as_trouble(item: Loaded, error: AppException) -> PlatformAPIError:
+    """Return trouble of our own (storage, database) as what it means for the target: try again, not for ever."""
+    logger.error("staging target %s failed: %s", item.ref.id, error.message, exc_info=True)
+    kind = "transient" if item.retries < MAX_FAULTS else "config"
+    return PlatformAPIError(error.message, error.details, platform=item.platform.name, kind=kind)  # type: ignore[arg-type]
