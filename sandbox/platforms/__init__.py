@@ -1,0 +1,1 @@
+"""One file per platform: a `LABEL` and a `blueprint`. Putting a file here is all it takes."""
