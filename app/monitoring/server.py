@@ -1,0 +1,50 @@
+"""`/metrics` and `/health` for processes that are not the web server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from app.config import Settings
+from app.logging_config import get_logger
+
+logger = get_logger(__name__)
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 5  # seconds a client may keep us waiting for its request
+
+    def log_request(self, *_args: Any) -> None:
+        """Say nothing: the app writes its own access lines."""
+
+
+def serve_metrics(app: Flask, settings: Settings, *, port: int | None = None) -> BaseWSGIServer | None:
+    """Serve `/metrics` and `/health/*` of `app` from a thread; return the server, None when the port is 0.
+
+    `port` None: METRICS_PORT. The host is that of BIND. Raises OSError when the port is taken. In a worker,
+    started after the forks that are to live on without it.
+    """
+    port = settings.metrics_port if port is None else port
+    if not port:
+        return None
+    return start_server(app, host=settings.bind.rpartition(":")[0] or "127.0.0.1", port=port)
+
+
+def start_server(app: Flask, *, host: str, port: int) -> BaseWSGIServer:
+    """Serve the operator's paths of `app` on host and port (0: any free one) and return the server."""
+
+    def watched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == "/metrics" or path == "/health" or path.startswith("/health/"):
+            return app.wsgi_app(environ, start_response)
+        start_response("404 Not Found", [("Content-Type", "application/json")])
+        return [b'{"error":{"code":"RESOURCE_NOT_FOUND","message":"There is nothing here.","details":{}}}\n']
+
+    server = make_server(host, port, watched, threaded=True, request_handler=_Handler)
+    threading.Thread(target=server.serve_forever, name="metrics-server", daemon=True).start()
+    logger.info("Serving /metrics and /health", extra={"host": host, "port": server.port})
+    return server
