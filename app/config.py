@@ -2,7 +2,8 @@
 
 `load()` returns a frozen `Settings` or raises `ConfigError` with every fault at once. The name of a setting
 in the environment is its field name in capitals; its explanation is its `doc`, from which `.env.example` is
-made. Sources, strongest first: the process environment, `.env`, `DATA_DIR/secrets.env` (made by the runner).
+made. Sources, strongest first: the process environment, `.env`, and what the runner made: while it runs
+`DATA_DIR/run/stack.env` (addresses it chose), and `DATA_DIR/secrets.env`.
 """
 
 from __future__ import annotations
@@ -172,10 +173,14 @@ def load(
 
 
 def read_environment() -> dict[str, str]:
-    """Merge DATA_DIR/secrets.env, `.env` and the process environment, the last winning."""
-    merged = {key: value for key, value in dotenv_values(".env").items() if value is not None} | dict(os.environ)
-    secrets = Path(merged.get("DATA_DIR") or "var") / "secrets.env"
-    return {key: value for key, value in dotenv_values(secrets).items() if value is not None} | merged
+    """Merge DATA_DIR/secrets.env, what a running stack decided, `.env` and the process, the last winning."""
+    merged = _read_env_file(Path(".env")) | dict(os.environ)
+    data_dir = Path(merged.get("DATA_DIR") or "var")
+    return _read_env_file(data_dir / "secrets.env") | _read_env_file(data_dir / "run" / "stack.env") | merged
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    return {key: value for key, value in dotenv_values(path).items() if value is not None}
 
 
 def _platform_values(

@@ -19,6 +19,8 @@ import psycopg
 
 from app.embedded import LOOPBACK, find_redis_server, free_port, redis_answers, write_redis_config
 
+ROOT = Path(__file__).resolve().parent.parent
+
 # Nothing here must survive a power cut, so PostgreSQL need not wait for the disk.
 POSTGRES_OPTIONS = {
     "listen_addresses": LOOPBACK,
@@ -180,8 +182,6 @@ def running(
     command: list[str], *, log: Path, stop: str = "TERM", **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` with its output in `log`; on leaving ask it to stop, then make it."""
-    import signal
-
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **options)
     try:
