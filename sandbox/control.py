@@ -54,6 +54,19 @@ def health() -> Response:
     return jsonify(status="healthy")
 
 
+@blueprint.get("/environment")
+def environment() -> Response:
+    """The settings that lead the product to this sandbox, by platform."""
+    base, host = request.url_root.rstrip("/"), request.host.partition(":")[0]
+    modules = {name: import_module(f"sandbox.platforms.{name}") for name in current().platforms}
+    return jsonify(
+        {
+            name: {key: value.format(base=base, host=host) for key, value in module.ENVIRONMENT.items()}
+            for name, module in modules.items()
+        }
+    )
+
+
 @blueprint.post("/reset")
 def reset() -> Response:
     keep = _pick(_body(), "keep").get("keep", [])

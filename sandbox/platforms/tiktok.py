@@ -32,11 +32,19 @@ from sandbox.platforms._tiktok_rules import (
     shown_range,
 )
 from sandbox.posts import Post, read_markers, select
-from sandbox.state import current
+from sandbox.state import CLIENT_ID, CLIENT_SECRET, current
 from sandbox.uploads import Piece, Upload
 
-__all__ = ["LABEL", "blueprint", "finish_draft", "notices"]
+__all__ = ["ENVIRONMENT", "LABEL", "blueprint", "finish_draft", "notices"]
 LABEL = "TikTok"
+# The settings that lead the product here; {base} is the sandbox's address, {host} its host name.
+ENVIRONMENT = {
+    "TIKTOK_AUTH_URL": "{base}/tiktok/v2/auth/authorize/",
+    "TIKTOK_API_BASE": "{base}/tiktok/v2",
+    "TIKTOK_UPLOAD_HOSTS": "{host}",
+    "TIKTOK_CLIENT_KEY": CLIENT_ID,
+    "TIKTOK_CLIENT_SECRET": CLIENT_SECRET,
+}
 DAY = 86_400.0
 blueprint = Blueprint("tiktok", __name__, url_prefix="/tiktok")
 blueprint.register_blueprint(login.blueprint)
