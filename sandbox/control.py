@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from importlib import import_module
+from types import ModuleType
 from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -58,7 +59,7 @@ def health() -> Response:
 def environment() -> Response:
     """The settings that lead the product to this sandbox, by platform."""
     base, host = request.url_root.rstrip("/"), request.host.partition(":")[0]
-    modules = {name: import_module(f"sandbox.platforms.{name}") for name in current().platforms}
+    modules = {name: _module(name) for name in current().platforms}
     return jsonify(
         {
             name: {key: value.format(base=base, host=host) for key, value in module.ENVIRONMENT.items()}
@@ -263,7 +264,7 @@ def finish_draft(upload_id: str) -> Response:
     upload = sandbox.uploads.get(upload_id)
     if upload is None:
         raise LookupError("upload")
-    module = import_module(f"sandbox.platforms.{upload.platform}")
+    module = _module(upload.platform)
     caption, privacy = body.get("caption", ""), body.get("privacy", "PUBLIC_TO_EVERYONE")
     post = module.finish_draft(sandbox, upload, caption=caption, privacy=privacy)
     return jsonify(post.dump(base_url=request.host_url, now=sandbox.now()))
@@ -272,6 +273,10 @@ def finish_draft(upload_id: str) -> Response:
 @blueprint.get("/webhooks")
 def list_deliveries() -> Response:
     return jsonify(deliveries=_sender().deliveries)
+
+
+def _module(platform: str) -> ModuleType:
+    return import_module(f"sandbox.platforms.{platform}")
 
 
 def _sender() -> Sender:

@@ -23,7 +23,7 @@ class SandboxSettings:
     auto_consent: str = "ask"  # ask | approve | deny
     auto_account: str = ""  # whose consent `auto` gives; empty: the platform's first account
     any_loopback_redirect: bool = True  # else only the client's own list
-    pkce_required_on_loopback: bool = False  # TikTok: a rule for desktop apps, not for web apps
+    pkce_required_on_loopback: bool = True  # TikTok's rule for apps that return to the user's machine
     audited: bool = True  # else private posts to private accounts only
     daily_posts: int = 0  # posts an account may make in 24 h; 0: any number
     refuse_multi_chunk: bool = False  # the field report of 2026-08: "The chunk size is invalid"

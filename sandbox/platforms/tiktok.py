@@ -40,10 +40,12 @@ LABEL = "TikTok"
 # The settings that lead the product here; {base} is the sandbox's address, {host} its host name.
 ENVIRONMENT = {
     "TIKTOK_AUTH_URL": "{base}/tiktok/v2/auth/authorize/",
+    "TIKTOK_WEB_URL": "{base}/tiktok",
     "TIKTOK_API_BASE": "{base}/tiktok/v2",
     "TIKTOK_UPLOAD_HOSTS": "{host}",
     "TIKTOK_CLIENT_KEY": CLIENT_ID,
     "TIKTOK_CLIENT_SECRET": CLIENT_SECRET,
+    "TIKTOK_AUDITED": "true",
 }
 DAY = 86_400.0
 blueprint = Blueprint("tiktok", __name__, url_prefix="/tiktok")
