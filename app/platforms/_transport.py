@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import certifi
 import requests
@@ -23,6 +23,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from app import clock
+from app.exceptions import StorageError
 
 BLOCK_BYTES = (
     128 * 1024
@@ -62,6 +63,35 @@ class Budget:
         if left <= 0:
             raise TimeoutError("timed out: the call's deadline has passed")
         return left
+
+
+class RequestBody(Protocol):
+    """A body of known length. Must not be an io.RawIOBase: requests would fall back to chunked encoding."""
+
+    def __len__(self) -> int: ...
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class StreamBody:
+    """A stretch of a file as a body: exactly `length` bytes of a stream, a block at a time.
+
+    Raises StorageError when the stream ends early; the request is then cut off, never padded.
+    """
+
+    def __init__(self, stream: BinaryIO, length: int) -> None:
+        self._stream = stream
+        self._left = length
+
+    def __len__(self) -> int:
+        return self._left
+
+    def read(self, size: int = -1, /) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        block = self._stream.read(wanted) if wanted else b""
+        if wanted and not block:
+            raise StorageError("The stored video ended before its length. Upload it again.")
+        self._left -= len(block)
+        return block
 
 
 class _Guarded(socket.socket):

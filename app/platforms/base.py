@@ -23,7 +23,7 @@ Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so
 Guarantee = Literal["resumable", "keyed", "listable", "opaque"]
 
 GUARANTEES: dict[Guarantee, str] = {
-    "resumable": "Exactly once: the platform keeps a handle of each upload that can be asked what became of it.",
+    "resumable": "Exactly once: the platform keeps a handle of each upload that tells what became of it.",
     "keyed": "Exactly once: the platform recognises a repeated post by the key we send.",
     "listable": "At most once: after a cut-off call we look for the post in the account's own list.",
     "opaque": "At most once: after a cut-off call the platform cannot be asked; a person decides.",
@@ -304,7 +304,7 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def exchange(self, *, params: Mapping[str, str], verifier: str) -> Tokens:
-        """Turn the callback's query parameters into tokens. Raises PlatformAuthError when consent was denied."""
+        """Turn the callback's query into tokens. Raises PlatformAuthError if consent was denied."""
 
     @abc.abstractmethod
     def accounts(self, tokens: Tokens) -> Sequence[RemoteAccount]:
@@ -358,11 +358,11 @@ class Platform(abc.ABC):
         """Ask about a published post: late id, permalink, removal. Default: as locate."""
         return self.locate(request, handle)
 
-    def slow_commit(self, handle: Handle) -> bool:
+    def slow_commit(self, handle: Handle) -> bool:  # noqa: ARG002 - for those who override it
         """Return whether the commit sends so many bytes that it must have a job and a lease of its own."""
         return False
 
-    def commit_bytes(self, handle: Handle) -> int:
+    def commit_bytes(self, handle: Handle) -> int:  # noqa: ARG002 - for those who override it
         """Return how many bytes the commit call sends; its lease and deadline grow with them."""
         return 0
 
@@ -373,7 +373,7 @@ def text_problem(limit: TextLimit, text: str) -> Problem | None:
     if measured > limit.maximum:
         return Problem(
             limit.field,
-            f"The {limit.field} has {measured} {limit.unit}, at most {limit.maximum} are allowed. Shorten it.",
+            f"The {limit.field} has {measured} {limit.unit}, at most {limit.maximum} fit. Shorten it.",
             measured,
             limit.maximum,
         )
@@ -423,7 +423,7 @@ def _value_problems(option: Option, value: Any) -> list[Problem]:
         return [
             Problem(field_name, f"{option.name} must be one of {allowed}, found {value!r}.", value, allowed)
         ]
-    if option.minimum is not None and value < option.minimum:
+    if option.minimum is not None and isinstance(value, int) and value < option.minimum:
         return [
             Problem(field_name, f"{option.name} must be at least {option.minimum}, found {value}.", value)
         ]

@@ -19,10 +19,7 @@ import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from ipaddress import ip_address
-from typing import Any, Protocol, TypeVar
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, TypeVar
 
 import requests
 import urllib3
@@ -30,10 +27,10 @@ from requests.structures import CaseInsensitiveDict
 
 from app import clock
 from app.exceptions import ErrorKind, PlatformAPIError
-from app.platforms._transport import BLOCK_BYTES, Adapter, Budget, new_session
+from app.platforms._addresses import is_allowed
+from app.platforms._transport import BLOCK_BYTES, Adapter, Budget, RequestBody, new_session
 
 MAX_ANSWER_BYTES = 5_000_000
-MAX_URL_LENGTH = 2048
 T = TypeVar("T")
 LINE_FRESH_SECONDS = 3.0  # an older warm connection is replaced: servers drop idle ones after 5 s or so
 
@@ -52,13 +49,6 @@ class AnswerLost(PlatformAPIError):  # noqa: N818 - as above
     """The request was sent, wholly or in part, and no readable answer came back."""
 
     default_message = "The platform's answer was lost on the way."
-
-
-class RequestBody(Protocol):
-    """A body of known length. Must not be an io.RawIOBase: requests would fall back to chunked encoding."""
-
-    def __len__(self) -> int: ...
-    def read(self, size: int = -1, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -208,26 +198,11 @@ class HttpClient:
 
     def check_url(self, url: str) -> str:
         """Return the URL if we may speak to it. Raises PlatformAPIError (kind config) without showing it."""
-        try:
-            parts = urlsplit(url)
-            allowed = _is_plain(url) and self._is_allowed(parts)
-        except ValueError:
-            allowed = False
-        if not allowed:
+        if not is_allowed(url, hosts=self.allowed_hosts, allow_http=self.allow_http):
             message = "The platform named an address outside the allowed hosts; it was not contacted."
             details = {"allowed_hosts": list(self.allowed_hosts)}
             raise PlatformAPIError(message, details, platform=self.platform, kind="config")
         return url
-
-    def _is_allowed(self, parts: SplitResult) -> bool:
-        host = (parts.hostname or "").lower()
-        if parts.username is not None or parts.password is not None or parts.fragment:
-            return False
-        if not any(fnmatchcase(host, pattern) for pattern in self.allowed_hosts):
-            return False
-        if self.allow_http and is_loopback(host):
-            return parts.scheme in {"http", "https"} and parts.port != 0
-        return parts.scheme == "https" and parts.port in {None, 443}
 
     def _session(self) -> requests.Session:
         """Return this thread's session; a forked child never shares its parent's sockets."""
@@ -283,21 +258,6 @@ class HttpClient:
             self.on_call(call)
         except Exception:  # the answer in hand is worth more than its bookkeeping
             logger.exception("on_call failed for %s %s", call.platform, call.operation)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host name means this machine, without asking DNS."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _is_plain(url: str) -> bool:
-    """Return whether all parsers read the URL alike: no blanks, controls, backslashes or other scripts."""
-    return len(url) <= MAX_URL_LENGTH and all("!" <= char <= "~" and char != "\\" for char in url)
 
 
 def _attempt(work: Callable[[], T], budget: Budget) -> T | PlatformAPIError | str:

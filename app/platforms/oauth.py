@@ -1,4 +1,4 @@
-"""OAuth pieces that platforms share: PKCE in its variants, the consent URL, the token endpoint's form post."""
+"""OAuth pieces that platforms share: PKCE in its variants, the consent URL, the token endpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from urllib.parse import urlencode, urlsplit
 
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError
-from app.platforms.http import HttpClient, Response, is_loopback
+from app.platforms._addresses import is_loopback
+from app.platforms.http import HttpClient, Response
 
 TOKEN_DEADLINE = 20.0  # seconds; people wait for it, and a lease is held meanwhile
 MAX_LIFETIME = timedelta(days=3650)

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import app.platforms as package
 from app.exceptions import PlatformValidationError
+from app.platforms._addresses import is_loopback
 from app.platforms.base import GUARANTEES, Platform, PlatformConfig, Setting
-from app.platforms.http import Call, HttpClient, is_loopback
+from app.platforms.http import Call, HttpClient
 
 CALLBACK_PATH = "/api/v1/connections/callback"  # one for all platforms: `state` tells which consent came back
 _NOT_PLATFORMS = frozenset({"base", "http", "oauth", "registry"})

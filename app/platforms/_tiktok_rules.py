@@ -1,0 +1,276 @@
+"""What TikTok allows, asks and answers, as data; `tiktok.py` is what is done with it.
+
+Source of rules and numbers unless named otherwise: developers.tiktok.com, Content Posting API, read 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from app import clock
+from app.domain.video_spec import VideoSpec
+from app.exceptions import (
+    ErrorKind,
+    PlatformAPIError,
+    PlatformAuthError,
+    PlatformRateLimitError,
+    PlatformUploadError,
+)
+from app.platforms.base import Option, Problem, PublishRequest, Quota, Setting, TextLimit, with_defaults
+
+SOURCE = "developers.tiktok.com, Content Posting API, 2026-11"
+
+
+class ErrorRow(NamedTuple):
+    """How one of the platform's codes is understood. `wait` is how long trying again is pointless."""
+
+    raises: type[PlatformAPIError]
+    kind: ErrorKind
+    sentence: str
+    wait: timedelta | None = None
+
+
+_MINUTE = timedelta(minutes=1)
+_DAY = timedelta(hours=24)
+_SCOPE = (
+    "TikTok was not given the permission this needs. Reconnect the channel and allow everything asked for."
+)
+_TOKEN = "TikTok no longer accepts this connection. Reconnect the channel."  # noqa: S105 - a sentence
+_DAILY = "This TikTok account has reached its posts for 24 hours, over all apps. Post later."
+_BANNED = "TikTok does not let this account post at present. Look in the TikTok app for the reason."
+_INPUT = "TikTok refused the post's settings or text. Check the caption and the options."
+_LOST = "TikTok does not know this upload any more."
+
+# error.code of a data endpoint's envelope, whatever its HTTP status
+ERRORS: Mapping[str, ErrorRow] = {
+    "access_token_invalid": ErrorRow(PlatformAuthError, "reauth", _TOKEN),
+    "scope_not_authorized": ErrorRow(PlatformAuthError, "reauth", _SCOPE),
+    "scope_permission_missed": ErrorRow(PlatformAuthError, "reauth", _SCOPE),
+    "invalid_param": ErrorRow(PlatformAPIError, "content", _INPUT),
+    "invalid_params": ErrorRow(PlatformAPIError, "content", _INPUT),
+    "invalid_file_upload": ErrorRow(
+        PlatformUploadError, "media", "TikTok refused the file. Check its format, length and size."
+    ),
+    "app_version_check_failed": ErrorRow(
+        PlatformAPIError,
+        "account",
+        "The account's TikTok app is too old (31.8 or newer is needed). Update it.",
+    ),
+    "invalid_publish_id": ErrorRow(PlatformAPIError, "transient", _LOST),
+    "token_not_authorized_for_specified_publish_id": ErrorRow(PlatformAPIError, "transient", _LOST),
+    "spam_risk_too_many_posts": ErrorRow(PlatformRateLimitError, "quota", _DAILY, _DAY),
+    "spam_risk_too_many_pending_share": ErrorRow(
+        PlatformRateLimitError,
+        "quota",
+        "Too many drafts wait in this account's TikTok inbox. Post or discard some.",
+        _DAY,
+    ),
+    "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED),
+    "reached_active_user_cap": ErrorRow(
+        PlatformRateLimitError,
+        "quota",
+        "TikTok's limit of accounts that may post through this installation in 24 hours is reached.",
+        _DAY,
+    ),
+    "unaudited_client_can_only_post_to_private_accounts": ErrorRow(
+        PlatformAPIError,
+        "config",
+        "Until TikTok has audited this installation's app, it posts to private accounts only. Make the "
+        "TikTok account private, or have the app audited.",
+    ),
+    "url_ownership_unverified": ErrorRow(
+        PlatformAPIError, "config", "TikTok has not verified the address of this installation."
+    ),
+    "privacy_level_option_mismatch": ErrorRow(
+        PlatformAPIError,
+        "content",
+        "TikTok does not offer this privacy level to the account. Choose another.",
+    ),
+    "rate_limit_exceeded": ErrorRow(
+        PlatformRateLimitError, "rate", "TikTok asks us to slow down. We try again in a minute.", _MINUTE
+    ),
+    "internal_error": ErrorRow(
+        PlatformAPIError, "transient", "TikTok had an error of its own. We try again."
+    ),
+}
+
+# fail_reason of an upload whose status is FAILED: the post does not exist, and a new upload cannot double it
+FAIL_REASONS: Mapping[str, ErrorRow] = {
+    "file_format_check_failed": ErrorRow(
+        PlatformUploadError, "media", "TikTok cannot use this file format. MP4 with H.264 is the safest."
+    ),
+    "duration_check_failed": ErrorRow(
+        PlatformUploadError, "media", "TikTok does not take a video of this length from this account."
+    ),
+    "frame_rate_check_failed": ErrorRow(
+        PlatformUploadError, "media", "TikTok takes 23 to 60 frames a second; this video has another rate."
+    ),
+    "picture_size_check_failed": ErrorRow(
+        PlatformUploadError,
+        "media",
+        "TikTok takes 360 to 4096 pixels on each side; this video is another size.",
+    ),
+    "spam_risk_text": ErrorRow(PlatformAPIError, "content", "TikTok takes the caption for spam. Change it."),
+    "spam_risk": ErrorRow(PlatformAPIError, "content", "TikTok takes this post for spam. Change it."),
+    "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED),
+    "spam_risk_too_many_posts": ErrorRow(PlatformRateLimitError, "quota", _DAILY, _DAY),
+    "auth_removed": ErrorRow(
+        PlatformAuthError, "reauth", "The account took its permission back at TikTok. Reconnect the channel."
+    ),
+    "publish_cancelled": ErrorRow(PlatformAPIError, "account", "The post was cancelled at TikTok."),
+    "internal": ErrorRow(PlatformAPIError, "transient", "TikTok had an error of its own. We try again."),
+    "video_pull_failed": ErrorRow(
+        PlatformAPIError, "transient", "TikTok could not take the video. We try again."
+    ),
+    "photo_pull_failed": ErrorRow(
+        PlatformAPIError, "transient", "TikTok could not take the photo. We try again."
+    ),
+}
+
+UNKNOWN_FAILURE = ErrorRow(PlatformUploadError, "media", "TikTok could not use this video. See the code.")
+
+
+def row_for_status(status: int) -> ErrorRow:
+    """Return how an answer without a known code is understood, by its HTTP status."""
+    if status == 401:
+        return ErrorRow(PlatformAuthError, "reauth", _TOKEN)
+    if status == 429:
+        return ERRORS["rate_limit_exceeded"]
+    if status >= 500:
+        return ERRORS["internal_error"]
+    if status in {200, 403}:  # "cannot post now" comes with 200, what the account may not do with 403
+        return ErrorRow(
+            PlatformAPIError, "account", "TikTok does not let this account do this. See the code."
+        )
+    return ErrorRow(PlatformAPIError, "content", "TikTok refused this. See the code.")
+
+
+def error(row: ErrorRow, code: str, details: dict[str, Any] | None = None) -> PlatformAPIError:
+    """Return the error a row describes. The platform's own words are not repeated: they may hold secrets."""
+    retry_at = clock.now() + row.wait if row.wait else None
+    return row.raises(
+        row.sentence, details, platform="tiktok", kind=row.kind, platform_code=code, retry_at=retry_at
+    )
+
+
+SCOPES = ("user.info.basic", "user.info.profile", "video.publish", "video.list")
+SETTINGS = (
+    Setting("CLIENT_KEY", "", "Client key of your app at developers.tiktok.com.", secret=True),
+    Setting("CLIENT_SECRET", "", "Client secret of that app.", secret=True),
+    Setting("AUDITED", "false", "true once TikTok has audited the app; before, posts are SELF_ONLY."),
+    Setting(
+        "SCOPES",
+        ",".join(SCOPES),
+        "Permissions asked for; all must be enabled in the app. The first and video.publish are needed.",
+    ),
+    Setting("CHUNK_SIZE", "5000000", "Bytes of a chunk of files over 10 MB: 5000000 to 64000000."),
+    Setting("AUTH_URL", "https://www.tiktok.com/v2/auth/authorize/", "Consent page.", role="browser"),
+    Setting("WEB_URL", "https://www.tiktok.com", "Where posts and profiles are seen.", role="browser"),
+    Setting("API_BASE", "https://open.tiktokapis.com/v2", "The API.", role="server"),
+    Setting("UPLOAD_HOSTS", "*.tiktokapis.com", "Hosts a returned upload address may have.", role="hosts"),
+)
+
+PRIVACY_LEVELS = ("PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY")
+
+# Interaction is off and privacy has no default: TikTok's audit asks that the person chooses both.
+OPTIONS = (
+    Option("privacy_level", "string", "who may see the post.", choices=PRIVACY_LEVELS, required=True),
+    Option("allow_comment", "boolean", "Let people comment.", default=False),
+    Option("allow_duet", "boolean", "Let people make duets.", default=False),
+    Option("allow_stitch", "boolean", "Let people stitch.", default=False),
+    Option("brand_content_toggle", "boolean", "Paid partnership: promotes another business.", default=False),
+    Option("brand_organic_toggle", "boolean", "Promotes the creator's own business.", default=False),
+    Option("is_aigc", "boolean", "Label as made by AI.", default=False),
+    Option("video_cover_timestamp_ms", "integer", "Frame used as cover, in milliseconds.", minimum=0),
+)
+
+VIDEO = VideoSpec(
+    source=SOURCE,
+    checked_on="2026-11-23",
+    containers=("mp4", "mov", "webm"),
+    video_codecs=("h264", "hevc", "vp8", "vp9"),
+    max_size_bytes=4_000_000_000,  # "4 GB"; its other sizes are decimal
+    max_duration_seconds=600,
+    min_frame_rate=23,
+    max_frame_rate=60,
+    min_side=360,
+    max_side=4096,
+)
+CONTENT_TYPES = frozenset({"video/mp4", "video/quicktime", "video/webm"})
+QUOTAS = (Quota("init", 6, _MINUTE, "channel", SOURCE),)
+MAX_TITLE = 2200
+
+
+def utf16_units(text: str) -> int:
+    """Return the length as TikTok counts it: an emoji outside the basic plane counts two."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+TEXT_LIMITS = (TextLimit("caption", MAX_TITLE, "UTF-16 code units", utf16_units, SOURCE),)
+
+
+def rule_problems(options: Mapping[str, Any], *, audited: bool) -> list[Problem]:
+    """Return what of the options contradicts each other or the state of the app's audit."""
+    privacy, problems = options.get("privacy_level"), []
+    if options.get("brand_content_toggle") is True and privacy == "SELF_ONLY":
+        problems.append(
+            Problem(
+                "options.privacy_level",
+                "A paid partnership cannot be visible to yourself only. Choose another privacy level.",
+                privacy,
+                [level for level in PRIVACY_LEVELS if level != "SELF_ONLY"],
+            )
+        )
+    if not audited and privacy in PRIVACY_LEVELS and privacy != "SELF_ONLY":
+        problems.append(
+            Problem(
+                "options.privacy_level",
+                "Until TikTok has audited this installation's app, posts can be SELF_ONLY only. Choose that, "
+                "or set TIKTOK_AUDITED=true after the audit.",
+                privacy,
+                ["SELF_ONLY"],
+            )
+        )
+    return problems
+
+
+def post_info(request: PublishRequest) -> dict[str, Any]:
+    """Return the post as TikTok's init takes it. There is one text: the caption, or the title without one."""
+    chosen = with_defaults(OPTIONS, request.options)
+    passed_on = ("privacy_level", "brand_content_toggle", "brand_organic_toggle", "is_aigc")
+    info = {name: chosen[name] for name in (*passed_on, "video_cover_timestamp_ms") if name in chosen}
+    info |= {f"disable_{what}": not chosen[f"allow_{what}"] for what in ("comment", "duet", "stitch")}
+    return info | {"title": request.caption if request.caption.strip() else request.title}
+
+
+def check_creator(creator: Mapping[str, Any], request: PublishRequest) -> None:
+    """Raise the typed error if the account, as it is now, does not allow what the post was set to."""
+    options, offered = request.options, creator.get("privacy_level_options")
+    if not isinstance(offered, list) or options.get("privacy_level") not in offered:
+        code = "privacy_level_option_mismatch"
+        raise error(ERRORS[code], code, {"found": options.get("privacy_level"), "allowed": offered})
+    for what in ("comment", "duet", "stitch"):
+        if options.get(f"allow_{what}") and creator.get(f"{what}_disabled") is True:
+            message = f"The account has {what} turned off at TikTok, but the post allows it. Change either."
+            facts = {"option": f"allow_{what}"}
+            raise PlatformAPIError(message, facts, platform="tiktok", kind="content")
+    longest, length = creator.get("max_video_post_duration_sec"), request.duration_seconds
+    if isinstance(longest, int) and length is not None and length > longest:
+        message = f"The video is {length:.1f} s long; TikTok allows this account {longest} s. Shorten it."
+        raise PlatformUploadError(message, {"measured": length, "allowed": longest}, platform="tiktok")
+
+
+def read_flag(value: str, *, name: str) -> bool:
+    """Return a true/false setting. Raises ValueError naming it."""
+    if value.lower() in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
+        return value.lower() in {"true", "1", "yes", "on"}
+    raise ValueError(f"{name} must be true or false, found {value!r}.")
+
+
+def read_size(value: str, low: int, high: int, *, name: str) -> int:
+    """Return a setting in bytes. Raises ValueError naming it and what is allowed."""
+    if value.isdigit() and low <= int(value) <= high:
+        return int(value)
+    raise ValueError(f"{name} must be a whole number from {low} to {high}, found {value!r}.")
