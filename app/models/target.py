@@ -33,6 +33,9 @@ class TargetRef:
     workspace_id: uuid.UUID
 
 
+ATTENTION = "state = 'unknown' OR hold IS NOT NULL"  # what an operator looks at; see services/metrics.py
+
+
 class Target(WorkMixin, Owned):
     """`due_at` is the user's and never moved by the machine; `next_at` is the machine's next action."""
 
@@ -49,6 +52,13 @@ class Target(WorkMixin, Owned):
             "late_until",
             postgresql_where=sql("state IN ('scheduled', 'staging', 'staged')"),
             sqlite_where=sql("state IN ('scheduled', 'staging', 'staged')"),
+        ),
+        Index(
+            "ix_targets_attention",
+            "state",
+            "hold",
+            postgresql_where=sql(ATTENTION),
+            sqlite_where=sql(ATTENTION),
         ),
         Index(
             "ix_targets_hold_until",
