@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+OPEN = {"GET", "HEAD", "OPTIONS"}
+
+
+def classifications(app: Flask) -> dict[str, object]:
+    """Return each route's classification by `METHOD rule`; None where a view has none."""
+    return {
+        f"{method} {rule.rule}": _of(app, rule.endpoint, method)
+        for rule in app.url_map.iter_rules()
+        for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
+    }
+
+
+def _of(app: Flask, endpoint: str, method: str) -> object:
+    view = app.view_functions[endpoint]
+    by_class = getattr(view, "view_class", None)
+    handler = getattr(by_class, method.lower(), None) if by_class else view
+    return getattr(handler, "__classification__", getattr(view, "__classification__", None))
+
+
+def test_every_route_is_classified(app: Flask) -> None:
+    found = classifications(app)
+
+    assert len(found) > 20
+    assert [route for route, classification in found.items() if classification is None] == []
+
+
+def test_what_is_not_public_asks_who_you_are(app: Flask) -> None:
+    client = app.test_client()
+    protected = [route for route, found in classifications(app).items() if found != "public"]
+
+    answers = {}
+    for route in protected:
+        method, rule = route.split(" ")
+        path = "".join(_filled(part) for part in rule.split("/"))
+        answers[route] = client.open(path, method=method).status_code
+
+    assert len(protected) > 15
+    assert {route: status for route, status in answers.items() if status != 401} == {}
+
+
+def _filled(part: str) -> str:
+    """Return a path's part with something of the right kind in place of its parameter."""
+    if not part:
+        return ""
+    if part.startswith("<"):
+        return "/00000000-0000-7000-8000-000000000000" if "uuid" in part or "id" in part else "/1"
+    return f"/{part}"
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live"])
+def test_liveness_is_public(app: Flask, path: str) -> None:
+    assert app.test_client().get(path).status_code == 200
