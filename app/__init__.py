@@ -19,7 +19,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     from app import cli, config, error_handlers, extensions, logging_config, monitoring, queue, routes, storage
     from app.platforms import registry
-    from app.services import platforms
+    from app.services import metrics, platforms
 
     settings = settings or config.load(platforms=registry.setting_specs())
     app = Flask(__name__)
@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     queue.init_app(app, settings)
     storage.init_app(app, settings)
     platforms.init_app(app, settings)
+    metrics.init_app(app, settings)
     error_handlers.init_app(app, settings)
     routes.init_app(app, settings)
     cli.init_app(app, settings)

@@ -26,9 +26,10 @@ class Probe(Generic[Answer]):
 
     def ask(self, *, seconds: float) -> Answer:
         """Return the answer. Raises TimeoutError after `seconds`, or whatever the question raised."""
-        return self._asked().result(timeout=seconds)
+        return self.start().result(timeout=seconds)
 
-    def _asked(self) -> Future[Answer]:
+    def start(self) -> Future[Answer]:
+        """Begin asking, unless that is under way, and return the answer to come."""
         with self._lock:
             # A thread does not survive a fork: then it is not alive here, and asked anew.
             if self._thread is None or not self._thread.is_alive():

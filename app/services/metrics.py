@@ -1,0 +1,147 @@
+"""The gauges that only the database and Redis know, read when somebody scrapes.
+
+Database and Redis are read by collectors of their own: when one is away, the other's gauges are still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from rq.job import Job
+from sqlalchemy import Executable, QueuePool, func, select
+from sqlalchemy import text as sql
+
+from app import clock
+from app.config import Settings
+from app.extensions import db, read_only, redis_client
+from app.models import Channel, Credential, QuotaWindow, Target
+from app.models.target import ATTENTION
+from app.monitoring import register_collector
+from app.queue import QUEUES, carrier
+
+OVERDUE = timedelta(seconds=30)  # later than any healthy retry of the last step
+FAR = timedelta(days=1)  # how much longer than this a post's late window may be and still be counted below
+EXPIRING = timedelta(days=7)
+
+
+def init_app(app: Flask, settings: Settings) -> None:  # noqa: ARG001 - every subsystem has this shape
+    """Have the gauges of this app's database and Redis read at each scrape."""
+
+    def database() -> Iterable[Metric]:
+        with app.app_context(), read_only():
+            return list(_database_gauges())
+
+    def redis() -> Iterable[Metric]:
+        with app.app_context():
+            return list(_redis_gauges())
+
+    register_collector(database, name="database")
+    register_collector(redis, name="redis")
+
+
+# -- the database
+
+
+def _database_gauges() -> Iterator[Metric]:
+    yield _single("database_connections", "Active database connections.", _database_connections())
+    yield _single("targets_overdue", "Targets due for 30 s and not sent, nothing holding them.", _overdue())
+    yield from _attention()
+    yield _labelled(
+        "channels",
+        "Connected accounts by platform and status.",
+        ["platform", "status"],
+        select(Channel.platform, Channel.status, func.count()).group_by(Channel.platform, Channel.status),
+    )
+    yield _labelled(
+        "credentials_expiring",
+        "Active grants that end within 7 days and that only their owner can renew.",
+        ["platform"],
+        select(Credential.platform, func.count())
+        .where(Credential.status == "active", Credential.refresh_expires_at < clock.now() + EXPIRING)
+        .group_by(Credential.platform),
+    )
+    yield _quota_left()
+
+
+def _database_connections() -> int:
+    """All sessions of the server's database; of SQLite, which has no server, those of this process."""
+    if db.engine.dialect.name == "postgresql":
+        query = sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        return int(db.session.execute(query).scalar_one())
+    pool = db.engine.pool
+    return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
+
+def _overdue() -> int:
+    now = clock.now()
+    query = (
+        select(func.count())
+        .select_from(Target)
+        # The first two conditions are the index ix_targets_late, in its own words; the others are exact.
+        .where(sql("state IN ('scheduled', 'staging', 'staged')"), Target.late_until <= now + FAR)
+        .where(Target.due_at <= now - OVERDUE, Target.hold.is_(None))
+    )
+    return db.session.scalar(query) or 0
+
+
+def _attention() -> Iterator[Metric]:
+    query = select(Target.state, Target.hold, func.count()).where(sql(ATTENTION))
+    rows = db.session.execute(query.group_by(Target.state, Target.hold)).all()
+    unknown = sum(count for state, _, count in rows if state == "unknown")
+    yield _single("targets_unknown", "Targets whose outcome a person must find out.", unknown)
+    held = GaugeMetricFamily("targets_held", "Targets held back, by reason.", labels=["hold"])
+    for hold in sorted({hold for _, hold, _ in rows if hold}):
+        held.add_metric([hold], sum(count for _, reason, count in rows if reason == hold))
+    yield held
+
+
+def _quota_left() -> Metric:
+    now = clock.now()
+    return _labelled(
+        "quota_left",
+        "What is left of the tightest quota window now, by platform and bucket.",
+        ["platform", "bucket"],
+        select(QuotaWindow.platform, QuotaWindow.bucket, func.min(QuotaWindow.maximum - QuotaWindow.used))
+        .where(QuotaWindow.starts_at <= now, QuotaWindow.ends_at > now)
+        .group_by(QuotaWindow.platform, QuotaWindow.bucket),
+    )
+
+
+# -- Redis
+
+
+def _redis_gauges() -> Iterator[Metric]:
+    info = redis_client().info("clients")
+    yield _single("redis_connections", "Active Redis connections.", info["connected_clients"])
+    depth = GaugeMetricFamily("queue_depth", "Jobs waiting.", labels=["queue"])
+    age = GaugeMetricFamily("queue_oldest_seconds", "Age of the job that waits longest.", labels=["queue"])
+    for name in QUEUES:
+        depth.add_metric([name], carrier().queues[name].count)
+        age.add_metric([name], _oldest_seconds(name))
+    yield from (depth, age)
+
+
+def _oldest_seconds(name: Any) -> float:
+    queue = carrier().queues[name]
+    first: Job | None = next(iter(queue.get_jobs(0, 1)), None)
+    if first is None or first.enqueued_at is None:
+        return 0.0
+    return max((clock.now() - first.enqueued_at).total_seconds(), 0.0)
+
+
+# -- shapes
+
+
+def _single(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _labelled(name: str, text: str, labels: list[str], query: Executable) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for *values, count in db.session.execute(query):
+        family.add_metric([str(value) for value in values], count)
+    return family
