@@ -93,7 +93,7 @@ def test_a_video_within_all_limits_has_no_problems() -> None:
     ],
 )
 def test_each_broken_limit_is_named_and_says_if_it_can_be_mended(
-    change: dict[str, Any], rule: str, fixable: bool
+    change: dict[str, Any], rule: str, *, fixable: bool
 ) -> None:
     found = problems(replace(GOOD, **change), STRICT)
 

@@ -1,0 +1,25 @@
+"""Looking into files: what they are, whether they are whole, and how they look.
+
+Every file is hostile until measured. The first bytes and the outline are read by our own few lines; what
+needs a real parser happens in a child process with limits, without network and without our secrets.
+"""
+
+from app.media.layout import Layout, ReadAt, inspect_layout, read_at_path
+from app.media.measure import measure
+from app.media.sniff import CONTENT_TYPES, EXTENSIONS, SNIFF_BYTES, Container, sniff
+from app.media.thumbnail import THUMBNAIL_PIXELS, thumbnail
+
+__all__ = [
+    "CONTENT_TYPES",
+    "EXTENSIONS",
+    "SNIFF_BYTES",
+    "THUMBNAIL_PIXELS",
+    "Container",
+    "Layout",
+    "ReadAt",
+    "inspect_layout",
+    "measure",
+    "read_at_path",
+    "sniff",
+    "thumbnail",
+]
