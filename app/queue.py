@@ -6,6 +6,9 @@ resolves. `AllowListedJob` refuses to run anything that is not in the table.
 
 from __future__ import annotations
 
+import os
+import socket
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -15,8 +18,12 @@ from flask import Flask, current_app
 from rq import Queue
 from rq.job import Job
 
+from app import clock
 from app.config import Settings
+from app.logging_config import log_context
+from app.monitoring import track_rq_job
 
+ALIVE_SECONDS = 90  # RQ's own loop turns at least every minute
 QueueName = Literal["media", "stage", "commit", "default"]
 QUEUES: tuple[QueueName, ...] = ("media", "stage", "commit", "default")
 
@@ -51,7 +58,15 @@ class AllowListedJob(Job):
     def perform(self) -> Any:
         if self.func_name not in TASKS:
             raise JobNotAllowed(f"refused to run {self.func_name!r}")
-        return super().perform()
+        task_name = self.func_name.rsplit(".", 1)[-1]
+        with log_context(job_id=self.id, task=task_name):
+            try:
+                result = super().perform()
+            except BaseException:
+                track_rq_job(task_name=task_name, status="failure")
+                raise
+            track_rq_job(task_name=task_name, status="success")
+            return result
 
 
 class Carrier:
@@ -81,6 +96,17 @@ class Carrier:
         key = f"{self.prefix}:wake"
         with self.connection.pipeline(transaction=False) as pipe:
             pipe.lpush(key, 1).ltrim(key, 0, 0).expire(key, 60).execute()
+
+    def beat(self, role: str) -> None:
+        """Say that this process lives. Raises redis.RedisError."""
+        self.connection.set(f"{self.prefix}:alive:{role}:{socket.gethostname()}:{os.getpid()}", clock.isoformat(clock.now()), ex=ALIVE_SECONDS)
+
+    def alive(self) -> dict[str, int]:
+        """Return how many processes of each role have been heard of lately, e.g. {"dispatcher": 1}."""
+        roles = Counter(
+            key.decode().split(":")[2] for key in self.connection.scan_iter(f"{self.prefix}:alive:*", count=200)
+        )
+        return dict(roles)
 
     def sleep(self, seconds: float) -> None:
         """Sleep until woken, at most `seconds`. Raises redis.RedisError when Redis is away."""

@@ -8,13 +8,13 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.domain.principal import ROLES
 from app.models.base import Noun, UtcDateTime
-
-ROLES = ("viewer", "editor", "owner")  # each may do what the one before may
 
 
 class Workspace(Noun):
     __tablename__ = "workspaces"
+    __table_args__ = (UniqueConstraint("personal_user_id"),)  # one each; found by it at each request
 
     name: Mapped[str]
     personal_user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)

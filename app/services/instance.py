@@ -71,9 +71,10 @@ def advance() -> int:
 
 def record(generation: int) -> None:
     """Write the copy, after the commit and before anything is published."""
-    mark = _mark()
+    mark, copy = _mark(), _read_copy()
     assert mark is not None
-    _write_copy(Mark(mark.id, generation))
+    if copy is None or copy.generation < generation:  # another dispatcher may be ahead
+        _write_copy(Mark(mark.id, generation))
 
 
 def adopt() -> Mark:

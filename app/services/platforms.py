@@ -1,4 +1,4 @@
-"""The app's registry of platforms, wired to its settings, metrics and log."""
+"""The app's registry of platforms, wired to its settings, its metrics and the request id."""
 
 from __future__ import annotations
 
@@ -7,14 +7,45 @@ from typing import cast
 from flask import Flask, current_app
 
 from app.config import Settings
+from app.logging_config import current_context, get_logger
+from app.monitoring import track_platform_api_call
+from app.platforms.http import Call
 from app.platforms.registry import Registry
+
+logger = get_logger(__name__)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Build every adapter from the settings."""
-    raise NotImplementedError
+    app.extensions["platforms"] = Registry(
+        settings.platforms,
+        public_url=settings.public_url,
+        on_call=_note,
+        request_id=lambda: current_context().get("request_id"),
+        sandbox_allowed=not settings.is_production,
+    )
 
 
 def registry() -> Registry:
     """Return the app's platforms."""
     return cast(Registry, current_app.extensions["platforms"])
+
+
+def _note(call: Call) -> None:
+    """Count and log one call to a platform; neither carries a URL."""
+    status = "error" if call.error or call.status is None or call.status >= 400 else "success"
+    track_platform_api_call(
+        platform=call.platform, operation=call.operation, status=status, duration=call.duration
+    )
+    logger.info(
+        "called %s %s",
+        call.platform,
+        call.operation,
+        extra={
+            "status": call.status,
+            "ms": round(call.duration * 1000),
+            "platform_request_id": call.request_id,
+            "platform_log_id": call.platform_log_id,
+            "error": call.error,
+        },
+    )

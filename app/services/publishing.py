@@ -49,6 +49,7 @@ class Loaded:
     request: PublishRequest
     handle: Handle | None = field(repr=False)
     credential_id: uuid.UUID
+    token_expires_at: datetime | None
     channel_id: uuid.UUID
     content_hash: str
     due_at: datetime
@@ -125,6 +126,7 @@ def _loaded(row: Row[Any]) -> Loaded:
         request=_request(row, platform),
         handle=open_handle(target),
         credential_id=row.Credential.id,
+        token_expires_at=row.Credential.expires_at,
         channel_id=target.channel_id,
         content_hash=target.content_hash,
         due_at=target.due_at,

@@ -14,11 +14,11 @@ from sqlalchemy import delete
 
 from app import clock
 from app.domain.retry import backoff, poll_delay
-from app.domain.target_state import IN_FLIGHT, State
+from app.domain.target_state import BEFORE_INTENT, IN_FLIGHT, WAITING, State
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.models import ChannelContent, Target
+from app.models import ChannelContent, Target, TargetRef
 from app.monitoring import track_video_post
 from app.platforms.base import (
     Accepted,
@@ -94,6 +94,8 @@ def _settle_one(item: Loaded, outcome: Outcome) -> State | None:
     if item.kind == "watch":
         return _after_watch(item, outcome)
     if isinstance(outcome, PlatformAPIError):
+        if item.state == "staged":  # arming failed: no intent was written
+            return refuse(item, outcome, before={"staged"})
         return _after_error(item, outcome)
     return _AFTER[type(outcome)](item, outcome)
 
@@ -328,3 +330,32 @@ def _next_watch(item: Loaded, *, complete: bool) -> datetime | None:
     if not complete:
         return now + poll_delay(item.asked)
     return next((published_at + delay for delay in WATCH_DELAYS if published_at + delay > now), None)
+
+
+# -- what is given up
+
+MISSED_ERROR: dict[str, Any] = {
+    "code": "MISSED",
+    "message": "This could not be published before the latest time you allow, so it was not published late. "
+    "Give it a new time or publish it now.",
+    "details": {},
+    "platform_code": None,
+    "kind": "transient",
+    "retryable": False,
+    "retry_at": None,
+    "action": "edit",
+}
+
+
+def give_up(ref: TargetRef, state: State) -> None:
+    """End a target that killed its workers again and again: before the intent it failed; after it, a person
+    must look, for nobody knows whether the post exists. Commits."""
+    deaths = "Our workers died over this target several times. An administrator finds the reason in the logs."
+    error = MISSED_ERROR | {"code": "INTERNAL_ERROR", "message": deaths, "action": "check_platform"}
+    if state in IN_FLIGHT:
+        Target.move(ref, before=IN_FLIGHT, after="unknown", **FREE, next_at=None, error=error)
+    elif state in BEFORE_INTENT:
+        Target.move(ref, before=WAITING, after="failed", **FREE, next_at=None, error=error)
+    else:
+        Target.note(ref, **FREE, next_at=None)
+    db.session.commit()

@@ -1,0 +1,240 @@
+"""The dispatcher's tick: claim what is due in the database, hand it to RQ, say when to look again.
+
+A claim sets lease and fence and pushes `next_at` to the end of the lease, so a claimed row whose worker dies,
+or whose job Redis forgets, comes due again by itself. Commit first, then enqueue.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import redis
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app import clock, crash_points
+from app.domain.target_state import WAITING
+from app.extensions import db, settings
+from app.logging_config import get_logger
+from app.models import Channel, Credential, Target, TargetRef, Upload, Video
+from app.models.base import WorkMixin
+from app.monitoring import track_video_post
+from app.queue import (
+    CALL_PLATFORM,
+    EXPIRE_UPLOAD,
+    MEASURE_VIDEO,
+    REFRESH_CREDENTIAL,
+    STAGE_TARGET,
+    Task,
+    carrier,
+)
+from app.services import credentials, instance, publishing, settling, videos
+
+logger = get_logger(__name__)
+BATCH = 500
+MAX_DEATHS = 3  # workers that died over a row before it is given up
+LATE = timedelta(seconds=60)  # a commit later than this is catching up after an outage
+CATCH_UP_GAP = timedelta(seconds=30)  # and then a channel posts at most this often
+
+Job = tuple[Task, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kind of background work: its table, what runs it, and what ends a row that kills its workers."""
+
+    model: type[WorkMixin]
+    task: Task
+    give_up: Callable[[uuid.UUID, int], None]
+
+
+# Targets are claimed by a query of their own; everything else with work in the database is in this list.
+WORK: tuple[Work, ...] = (
+    Work(Video, MEASURE_VIDEO, videos.give_up),
+    Work(Upload, EXPIRE_UPLOAD, videos.give_up_upload),
+    Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
+)
+
+
+def tick() -> float:
+    """Claim and hand over everything that is due; return how many seconds may pass before the next look."""
+    now = clock.now()
+    release_holds(now)
+    miss_late_targets(now)
+    jobs: list[Job] = []
+    for work in WORK:
+        jobs += claim(work, now)
+    if reason := instance.check():
+        logger.critical("nothing is published: %s", reason)
+        hand_over(jobs)
+        return 1.0
+    jobs += claim_targets(now)
+    hand_over(jobs)
+    return seconds_until_next(clock.now())
+
+
+def hand_over(jobs: Sequence[Job]) -> None:
+    """Enqueue what was claimed. With Redis away the rows come back when their leases end."""
+    if not jobs:
+        return
+    try:
+        carrier().enqueue(jobs)
+    except redis.RedisError:
+        logger.warning("Redis is away: %d claimed jobs come back when their leases end", len(jobs))
+
+
+# -- claiming
+
+
+def _claim_rows(model: type[WorkMixin], now: datetime, columns: Sequence[Any], *where: Any, lease: Any) -> list[Any]:
+    """Take the lease of due rows nobody else is taking, oldest first; return `columns` of each. Commits."""
+    key: InstrumentedAttribute[uuid.UUID] = model.id  # type: ignore[attr-defined]
+    due = (
+        select(key)
+        .where(model.next_at <= now, *where)
+        .order_by(model.next_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    claimed = (
+        update(model)
+        .where(key.in_(select(due.c.id)))
+        .values(fence=model.fence + 1, attempts=model.attempts + 1, lease_until=lease, next_at=lease)
+        .returning(*columns)
+        .execution_options(synchronize_session=False)
+    )
+    return list(db.session.execute(claimed.add_cte(due)).all())
+
+
+def claim(work: Work, now: datetime) -> list[Job]:
+    """Claim due rows of one kind of work. Commits."""
+    model: Any = work.model
+    lease = now + timedelta(seconds=settings().stage_lease_seconds)
+    rows = _claim_rows(work.model, now, (model.id, model.fence, model.attempts), lease=lease)
+    db.session.commit()
+    for row in rows:
+        if row.attempts > MAX_DEATHS:
+            logger.error("%s %s killed its worker %d times", model.__name__, row.id, MAX_DEATHS)
+            work.give_up(row.id, row.fence)
+    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts <= MAX_DEATHS]
+
+
+def claim_targets(now: datetime) -> list[Job]:
+    """Claim due targets, note that publishing goes on, and return their jobs: staging one by one, calls in
+    batches. Commits."""
+    rows = _claim_targets(now)
+    if not rows:
+        db.session.rollback()
+        return []
+    commits = [row for row in rows if row.state == "staged"]
+    generation = instance.advance() if commits else None
+    db.session.commit()
+    crash_points.hit("dispatch.after_claim")
+    if generation is not None:
+        instance.record(generation)
+    alive = [row for row in rows if not _is_poison(row)]
+    paced = _pace_catch_up([row for row in alive if row.state == "staged"], now)
+    jobs = _jobs([row for row in alive if row.id not in paced], now)
+    crash_points.hit("dispatch.after_commit")
+    return jobs
+
+
+def _claim_targets(now: datetime) -> list[Any]:
+    options = settings()
+    short = timedelta(seconds=options.commit_ahead_seconds + options.commit_lease_seconds)
+    long = timedelta(seconds=options.stage_lease_seconds)
+    rehearsed = (Target.state == "staged") & Target.preflighted_at.is_not(None)
+    lease = case((rehearsed, now + short), else_=now + long)
+    columns = (
+        Target.id, Target.fence, Target.attempts, Target.state, Target.due_at, Target.channel_id,
+        Target.post_id, Target.workspace_id, Target.preflighted_at, Target.handle_expires_at,
+        Target.handle_encrypted,
+    )  # fmt: skip
+    return _claim_rows(Target, now, columns, Target.hold.is_(None), lease=lease)
+
+
+def _is_poison(row: Any) -> bool:
+    if row.attempts <= MAX_DEATHS:
+        return False
+    logger.error("target %s killed its worker %d times", row.id, MAX_DEATHS)
+    settling.give_up(TargetRef(row.id, row.fence, row.post_id, row.workspace_id), row.state)
+    return True
+
+
+def _jobs(rows: Sequence[Any], now: datetime) -> list[Job]:
+    staging = [row for row in rows if publishing.next_call(row, now) == "stage"]
+    calls = sorted((row for row in rows if row not in staging), key=lambda row: row.due_at)
+    size = settings().commit_batch
+    batches = [calls[start : start + size] for start in range(0, len(calls), size)]
+    return [
+        *((STAGE_TARGET, (str(row.id), row.fence)) for row in staging),
+        *((CALL_PLATFORM, ([[str(row.id), row.fence] for row in batch],)) for batch in batches),
+    ]
+
+
+def _pace_catch_up(rows: Sequence[Any], now: datetime) -> set[uuid.UUID]:
+    """After an outage a channel posts its backlog oldest first, one at a time; return who must wait. Commits."""
+    late = sorted((row for row in rows if row.due_at < now - LATE), key=lambda row: row.due_at)
+    waiting: set[uuid.UUID] = set()
+    for row in late:
+        taken = db.session.execute(
+            update(Channel)
+            .where(Channel.id == row.channel_id, (Channel.catch_up_at.is_(None)) | (Channel.catch_up_at <= now))
+            .values(catch_up_at=now + CATCH_UP_GAP)
+            .execution_options(synchronize_session=False)
+        )
+        if not taken.rowcount:  # type: ignore[attr-defined]
+            ref = TargetRef(row.id, row.fence, row.post_id, row.workspace_id)
+            next_slot = select(Channel.catch_up_at).where(Channel.id == row.channel_id).scalar_subquery()
+            Target.note(ref, next_at=next_slot, lease_until=None, attempts=0)
+            waiting.add(row.id)
+    db.session.commit()
+    return waiting
+
+
+# -- sweeps
+
+
+def release_holds(now: datetime) -> None:
+    """Let go of targets whose hold has run out. Commits."""
+    if db.session.scalar(select(Target.id).where(Target.hold_until <= now).limit(1)):
+        Target.reckon_holds(Target.hold_until <= now)
+    db.session.commit()
+
+
+def miss_late_targets(now: datetime) -> None:
+    """Give up what is later than its owner allowed, held or not; an intent once written is past this. Commits."""
+    rows = db.session.execute(
+        select(Target.id, Target.fence, Target.post_id, Target.workspace_id, Target.platform)
+        .where(Target.late_until <= now, Target.state.in_(sorted(WAITING)))
+        .limit(BATCH)
+    ).all()
+    refs = [TargetRef(row.id, row.fence, row.post_id, row.workspace_id) for row in rows]
+    missed = Target.move_many(
+        refs, before=WAITING, after="missed", fenced=False, next_at=None, error=settling.MISSED_ERROR
+    )
+    db.session.commit()
+    for row in rows:
+        if row.id in missed:
+            track_video_post(platform=row.platform, status="missed")
+
+
+def seconds_until_next(now: datetime) -> float:
+    """Return how long nothing is due, in seconds; at most one, so that clocks and lost wakes do not matter."""
+    models: tuple[Any, ...] = (Target, *(work.model for work in WORK))
+    firsts = [
+        db.session.scalar(select(func.min(model.next_at)).where(model.next_at.is_not(None), *_unheld(model)))
+        for model in models
+    ]
+    db.session.rollback()
+    times = [first for first in firsts if first is not None]
+    return min(1.0, max(0.0, (min(times) - now).total_seconds())) if times else 1.0
+
+
+def _unheld(model: Any) -> tuple[Any, ...]:
+    return (model.hold.is_(None),) if model is Target else ()

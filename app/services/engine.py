@@ -1,0 +1,335 @@
+"""The commit engine: makes many short calls at once, each at its own instant, and never one twice.
+
+One engine lives in each commit worker. RQ jobs only hand claimed targets in and return, so that one slow call
+never delays another post. A single thread, the conductor, owns the database: it writes intents for as many
+posts as there are free threads, lets the pool send, and writes each result as it comes. Pool threads see
+frozen data and speak HTTP, nothing else.
+
+    submit -> waiting (heap by due time) -> armed (bytes and connection ready) -> intent -> sent -> settled
+
+Killed at any moment, nothing is lost: each row's `next_at` brings it back, and a written intent is asked
+about, never repeated.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import queue
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, cast
+
+from flask import Flask
+
+from app import clock, crash_points
+from app.exceptions import PlatformAPIError
+from app.extensions import db, settings
+from app.logging_config import get_logger
+from app.monitoring import track_publish_lateness
+from app.platforms.base import HandleDead, LeaseLost, NotCommitted, PreparedCommit
+from app.queue import wake_dispatcher
+from app.services import credentials, instance, publishing, settling
+from app.services.publishing import Loaded
+from app.services.settling import Outcome
+
+logger = get_logger(__name__)
+TOKEN_MARGIN = timedelta(seconds=60)
+_SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
+
+
+@dataclass(order=True)
+class _Slot:
+    """A commit on its way to its instant; ordered by it."""
+
+    due: float
+    number: int
+    item: Loaded = field(compare=False)
+    prepared: PreparedCommit | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a pool thread brings back: a prepared commit for a slot, or the outcome of a call."""
+
+    item: Loaded
+    outcome: Outcome = None
+    slot: _Slot | None = None
+    lost: bool = False
+
+
+class Engine:
+    """Runs until `drain`. Safe to submit to from any thread."""
+
+    def __init__(self, app: Flask, *, threads: int) -> None:
+        self._app = app
+        self._threads = threads
+        self._inbox: queue.SimpleQueue[Loaded | _Done | None] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._numbers = itertools.count()
+        self._waiting: list[_Slot] = []
+        self._armed: list[_Slot] = []
+        self._questions: list[Loaded] = []
+        self._arming = self._calling = 0
+        self._draining = False
+        self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
+        self._conductor.start()
+
+    def submit(self, items: Sequence[Loaded]) -> None:
+        """Take over claimed targets: commits wait for their due time, everything else is asked at once."""
+        for item in items:
+            self._inbox.put(item)
+
+    def drain(self) -> None:
+        """Finish what is called or due within the claim's lead, then stop. For a warm shutdown and tests."""
+        self._draining = True
+        self._inbox.put(None)
+        self._conductor.join()
+        self._pool.shutdown()
+
+    # -- the conductor
+
+    def _conduct(self) -> None:
+        while not (self._draining and self._is_idle()):
+            results = self._collect(self._patience())
+            with self._app.app_context():
+                self._guarded(lambda: self._settle(results))
+                self._guarded(self._ask)
+                self._guarded(self._commit_due)
+            self._arm_next()
+
+    def _is_idle(self) -> bool:
+        queued = self._waiting or self._armed or self._questions
+        return not queued and not self._arming and not self._calling and self._inbox.empty()
+
+    def _patience(self) -> float:
+        """Return how long nothing needs doing, in seconds."""
+        if self._questions and self._free:
+            return 0.0
+        if not self._armed or not self._free:
+            return 1.0
+        return min(1.0, max(0.0, self._armed[0].due - clock.now().timestamp()))
+
+    @property
+    def _free(self) -> int:
+        return self._threads - self._calling
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """A database that is away must not end the conductor: the rows' leases bring everything back."""
+        try:
+            work()
+        except Exception:
+            logger.error("the commit engine could not write to the database", exc_info=True)
+            db.session.rollback()
+
+    def _collect(self, patience: float) -> list[_Done]:
+        """Wait for something to happen, then take in all that has."""
+        results: list[_Done] = []
+        try:
+            arrived = self._inbox.get(timeout=patience) if patience > 0 else self._inbox.get_nowait()
+            while True:
+                if isinstance(arrived, _Done):
+                    self._take_back(arrived, results)
+                elif arrived is not None:
+                    self._take_in(arrived)
+                arrived = self._inbox.get_nowait()
+        except queue.Empty:
+            return results
+
+    def _take_in(self, item: Loaded) -> None:
+        if item.kind == "commit":
+            heapq.heappush(self._waiting, _Slot(item.due_at.timestamp(), next(self._numbers), item))
+        else:
+            self._questions.append(item)
+
+    def _take_back(self, done: _Done, results: list[_Done]) -> None:
+        if done.slot is None:
+            self._calling -= 1
+            results.append(done)
+            return
+        self._arming -= 1
+        if done.outcome is not None:
+            results.append(done)
+        elif not done.lost:
+            heapq.heappush(self._armed, done.slot)
+
+    def _settle(self, results: list[_Done]) -> None:
+        answered = [(done.item, done.outcome) for done in results if not done.lost]
+        if not answered:
+            return
+        settling.settle(answered)
+        crash_points.hit("commit.after_result")
+        if any(item.kind == "preflight" or isinstance(outcome, _SOON) for item, outcome in answered):
+            wake_dispatcher()
+
+    # -- questions: preflight, locate, watch
+
+    def _ask(self) -> None:
+        batch, self._questions = self._questions[: self._free], self._questions[self._free :]
+        if not batch:
+            return
+        watched = [item for item in batch if item.kind == "watch"]
+        asked = publishing.open_attempts([item for item in batch if item.kind != "watch"])
+        db.session.commit()
+        for item in [*asked, *watched]:
+            self._call(item, _QUESTIONS[item.kind])
+
+    def _call(self, item: Loaded, ask: Callable[[Loaded], Outcome]) -> None:
+        self._calling += 1
+        self._pool.submit(self._work, item, ask, None)
+
+    def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> None:
+        """Run in a pool thread: one call, whatever it ends in comes back to the conductor."""
+        try:
+            done = _Done(item, ask(item), slot)
+        except LeaseLost:
+            done = _Done(item, None, slot, lost=True)
+        except PlatformAPIError as error:
+            done = _Done(item, error, slot)
+        except Exception as error:
+            logger.error("a call for target %s broke", item.ref.id, exc_info=True)
+            done = _Done(item, _as_doubt(item, error, sending=slot is None), slot)
+        self._inbox.put(done)
+
+    # -- commits
+
+    def _arm_next(self) -> None:
+        """Arm the next commits: at most as many as there are threads, for an armed one holds its last bytes."""
+        while self._waiting and self._arming + len(self._armed) < self._threads:
+            slot = heapq.heappop(self._waiting)
+            self._arming += 1
+            self._pool.submit(self._work, slot.item, lambda _item, slot=slot: _arm(slot), slot)
+
+    def _commit_due(self) -> None:
+        now = clock.now().timestamp()
+        due: list[_Slot] = []
+        while self._armed and len(due) < self._free and self._armed[0].due <= now:
+            due.append(heapq.heappop(self._armed))
+        if not due:
+            return
+        crash_points.hit("commit.before_intent")
+        for together in ([slot for slot in due if not slot.item.is_slow_commit], *_alone(due)):
+            self._commit(together)
+
+    def _commit(self, slots: Sequence[_Slot]) -> None:
+        """Write the intents of these commits in one transaction, then let each be sent."""
+        if not slots:
+            return
+        prepared = {slot.item.ref.id: slot.prepared for slot in slots}
+        for item in publishing.write_intents([slot.item for slot in slots]):
+            crash_points.hit("commit.after_intent")
+            send = cast(PreparedCommit, prepared[item.ref.id])
+            self._call(item, lambda ready, send=send: _send(ready, send))
+
+
+def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
+    """A commit that sends a whole file has a lease of its own length, so it shares no transaction."""
+    return [[slot] for slot in slots if slot.item.is_slow_commit]
+
+
+def _arm(slot: _Slot) -> Outcome:
+    slot.prepared = slot.item.platform.prepare_commit(slot.item.request, slot.item.handle or {})
+    return None
+
+
+def _send(item: Loaded, prepared: PreparedCommit) -> Outcome:
+    """Make the one call that publishes, if the lease is still ours at this very moment."""
+    if not item.holds_lease():
+        raise LeaseLost
+    lateness = (clock.now() - item.due_at).total_seconds()
+    track_publish_lateness(platform=item.platform.name, seconds=lateness)
+    outcome = prepared.send(item.commit_deadline)
+    crash_points.hit("commit.after_call")
+    return outcome
+
+
+def _preflight(item: Loaded) -> Outcome:
+    item.platform.preflight(item.request, item.handle or {})
+    crash_points.hit("preflight.after_call")
+    return None
+
+
+def _locate(item: Loaded) -> Outcome:
+    outcome = item.platform.locate(item.request, item.handle or {})
+    crash_points.hit("locate.after_call")
+    return outcome
+
+
+def _watch(item: Loaded) -> Outcome:
+    return item.platform.watch(item.request, item.handle or {})
+
+
+_QUESTIONS: dict[str, Callable[[Loaded], Outcome]] = {
+    "preflight": _preflight,
+    "locate": _locate,
+    "watch": _watch,
+}
+
+
+def _as_doubt(item: Loaded, error: Exception, *, sending: bool) -> PlatformAPIError:
+    """Return an error of our own as what it means: once the intent is written, doubt; before, a later try."""
+    kind = "ambiguous" if sending and item.kind == "commit" else "transient"
+    message = "Something went wrong on our side during this call."
+    details: dict[str, Any] = {"error": type(error).__name__}
+    return PlatformAPIError(message, details, platform=item.platform.name, kind=kind)  # type: ignore[arg-type]
+
+
+# -- handing work in
+
+_engine: Engine | None = None
+_starting = threading.Lock()
+
+
+def engine(app: Flask) -> Engine:
+    """Return this process's engine, started on first use."""
+    global _engine
+    with _starting:
+        if _engine is None:
+            _engine = Engine(app, threads=settings().commit_threads)
+        return _engine
+
+
+def drain() -> None:
+    """Let this process's engine finish and stop."""
+    global _engine
+    with _starting:
+        if _engine is not None:
+            _engine.drain()
+            _engine = None
+
+
+def take(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
+    """Load claimed targets for the engine, with tokens that outlive the call.
+
+    Nothing is returned while the database is not the one that may publish (see services/instance).
+    """
+    if reason := instance.check():
+        logger.critical("nothing is published: %s", reason)
+        return []
+    items = publishing.load(claims)
+    stale = {item.credential_id for item in items if _has_stale_token(item)}
+    if not stale:
+        return items
+    unfresh = _unfresh(stale)
+    return [item for item in publishing.load(claims) if item.credential_id not in unfresh]
+
+
+def _has_stale_token(item: Loaded) -> bool:
+    expires_at = item.token_expires_at
+    return expires_at is not None and expires_at < max(clock.now(), item.due_at) + TOKEN_MARGIN
+
+
+def _unfresh(credential_ids: set[uuid.UUID]) -> set[uuid.UUID]:
+    """Renew these grants; return those that could not be. Their targets come back at the end of the lease."""
+    failed: set[uuid.UUID] = set()
+    for credential_id in credential_ids:
+        try:
+            credentials.ensure_fresh(credential_id, until=clock.now() + TOKEN_MARGIN)
+        except PlatformAPIError as error:
+            logger.warning("a token could not be renewed: %s", error.message)
+            failed.add(credential_id)
+    return failed

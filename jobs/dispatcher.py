@@ -1,0 +1,76 @@
+"""The dispatcher process: tick, sleep until something is due or somebody wakes it, tick again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import redis
+from flask import Flask
+
+from app import clock
+from app.extensions import db
+from app.logging_config import get_logger
+from app.queue import carrier
+from app.services import clock_offset, dispatch
+from jobs import runtime
+
+logger = get_logger(__name__)
+RETRY_SECONDS = 1.0
+OFFSET_EVERY_SECONDS = 30.0
+
+
+class Dispatcher:
+    """Runs until `stop`. Any number may run; each row is claimed by one of them."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._stopping = threading.Event()
+        self._offset_checked = float("-inf")
+        self._clock_is_sane = True
+
+    def stop(self) -> None:
+        """End after the present tick."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Tick until stopped. A database or a Redis that is away is waited for."""
+        with self._app.app_context():
+            logger.info("the dispatcher runs")
+        while not self._stopping.is_set():
+            with self._app.app_context():
+                seconds = self._tick()
+                self._sleep(seconds)
+
+    def _tick(self) -> float:
+        try:
+            self._check_clock()
+            return dispatch.tick() if self._clock_is_sane else RETRY_SECONDS
+        except Exception:  # whatever is wrong now, posts must go out once it is right again
+            logger.error("the dispatcher could not look for due work", exc_info=True)
+            db.session.rollback()
+            return RETRY_SECONDS
+        finally:
+            db.session.remove()
+
+    def _check_clock(self) -> None:
+        if clock.monotonic() - self._offset_checked >= OFFSET_EVERY_SECONDS:
+            self._clock_is_sane = clock_offset.is_sane()
+            self._offset_checked = clock.monotonic()
+
+    def _sleep(self, seconds: float) -> None:
+        if seconds <= 0 or self._stopping.is_set():
+            return
+        try:
+            carrier().beat("dispatcher")
+            carrier().sleep(seconds)
+        except redis.RedisError:
+            self._stopping.wait(seconds)
+
+
+def main() -> None:
+    """Run a dispatcher in this process until SIGTERM or SIGINT."""
+    dispatcher = Dispatcher(runtime.app())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: dispatcher.stop())
+    dispatcher.run()

@@ -1,0 +1,170 @@
+"""The worker processes. One queue each: RQ loses a job when a worker that listens to several is killed (rq#1716).
+
+`flask workers` loads the app once and forks every worker from it, which shares the memory; it starts again
+whatever dies. Queue `commit` runs its jobs in the worker process itself, for its engine lives there; all other
+queues fork a horse for each job.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from typing import Any
+
+from flask import Flask
+from rq import SimpleWorker, Worker
+from rq.job import Job
+
+from app import clock
+from app.extensions import db, settings
+from app.logging_config import get_logger
+from app.monitoring import capture_killed_horse, mark_horse
+from app.queue import QUEUES, AllowListedJob, QueueName, carrier
+from app.services import engine
+from jobs import runtime
+
+logger = get_logger(__name__)
+WORKER_TTL = 60  # seconds after which a silent worker is forgotten by RQ
+RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
+
+
+class _Beating:
+    """Reports to the monitors on every turn of RQ's own loop."""
+
+    connection: Any
+
+    def heartbeat(self, *args: Any, **options: Any) -> None:
+        super().heartbeat(*args, **options)  # type: ignore[misc]
+        runtime.app().extensions["carrier"].beat(f"worker.{self.queues[0].name.rsplit(':', 1)[-1]}")  # type: ignore[attr-defined]
+
+
+class ForkingWorker(_Beating, Worker):
+    """A horse for each job: what a job leaks or breaks ends with it."""
+
+    def main_work_horse(self, *args: Any, **options: Any) -> Any:
+        mark_horse(os.getppid())
+        return super().main_work_horse(*args, **options)
+
+
+class CallingWorker(_Beating, SimpleWorker):
+    """Runs jobs in its own process, where the commit engine lives on between them."""
+
+
+def run_worker(queue: QueueName) -> None:
+    """Work on one queue until SIGTERM (which finishes what runs)."""
+    app = runtime.app()
+    with app.app_context():
+        work = carrier()
+        kind = CallingWorker if queue == "commit" else ForkingWorker
+        worker = kind(
+            [work.queues[queue]],
+            connection=work.connection,
+            job_class=AllowListedJob,
+            serializer="json",
+            worker_ttl=WORKER_TTL,
+            job_monitoring_interval=10,
+            log_job_description=False,
+            work_horse_killed_handler=_on_killed_horse,
+        )
+        if queue == "commit":
+            engine.engine(app)
+        db.session.remove()
+        try:
+            worker.work(logging_level="WARNING")
+        finally:
+            engine.drain()
+
+
+def _on_killed_horse(job: Job, _pid: int, status: int, _usage: object) -> None:
+    capture_killed_horse(task_name=job.func_name, job_id=job.id, exit_status=status)
+
+
+def planned(workers: str) -> list[QueueName]:
+    """Return a queue for each worker process that `media=1,stage=2,...` asks for. Raises ValueError."""
+    plan: list[QueueName] = []
+    for entry in workers.split(","):
+        name, _, count = entry.strip().partition("=")
+        if name not in QUEUES:
+            raise ValueError(f"WORKERS names a queue {name!r}; known: {', '.join(QUEUES)}")
+        plan += [name] * int(count or 1)
+    return plan
+
+
+class Herd:
+    """Forks a worker for each place of the plan and starts again those that die."""
+
+    def __init__(self, app: Flask, plan: list[QueueName]) -> None:
+        self._app = app
+        self._plan = plan
+        self._places: dict[int, int] = {}
+        self._deaths: Counter[int] = Counter()
+        self._born: dict[int, float] = {}
+        self._stopping = False
+
+    def run(self) -> None:
+        """Keep the herd alive until SIGTERM or SIGINT, then end it warmly."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        for place in range(len(self._plan)):
+            self._fork(place)
+        while self._places:
+            self._bury()
+
+    def _stop(self, _number: int, _frame: object) -> None:
+        self._stopping = True
+        for pid in self._places:
+            os.kill(pid, signal.SIGTERM)
+
+    def _fork(self, place: int) -> None:
+        pid = os.fork()
+        if pid:
+            self._places[pid] = place
+            self._born[place] = clock.monotonic()
+            return
+        code = 1
+        try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            _die_with_parent()
+            run_worker(self._plan[place])
+            code = 0
+        finally:
+            os._exit(code)
+
+    def _bury(self) -> None:
+        pid, status = os.wait()
+        place = self._places.pop(pid, None)
+        if place is None or self._stopping:
+            return
+        lived = clock.monotonic() - self._born[place]
+        self._deaths[place] = 0 if lived > 60 else self._deaths[place] + 1
+        pause = RESTART_SECONDS[min(self._deaths[place], len(RESTART_SECONDS) - 1)]
+        queue, code = self._plan[place], os.waitstatus_to_exitcode(status)
+        logger.warning("a %s worker ended with %d; another starts in %.1f s", queue, code, pause)
+        time.sleep(pause)
+        if not self._stopping:
+            self._fork(place)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this worker when its parent dies, so that none is left behind."""
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        return
+
+
+def main(queues: list[QueueName] | None = None) -> None:
+    """Run the workers of this machine until stopped: the given queues, else what WORKERS plans."""
+    app = runtime.app()
+    with app.app_context():
+        plan = queues or planned(settings().workers)
+    if len(plan) == 1:
+        run_worker(plan[0])
+    else:
+        Herd(app, plan).run()
+
