@@ -63,7 +63,9 @@ class Settings:
     )
     bind: str = _setting("127.0.0.1:8000", "HOST:PORT the web server listens on.")
     trusted_proxies: int = _setting(0, "How many reverse proxies in front set X-Forwarded-*. 0: none.")
-    cors_origins: tuple[str, ...] = _setting((), "Comma-separated origins browsers may call us from. Empty: none.")
+    cors_origins: tuple[str, ...] = _setting(
+        (), "Comma-separated origins browsers may call us from. Empty: none."
+    )
     web_threads: int = _setting(8, "Threads of each web process.")
     web_processes: int = _setting(1, "Web processes.")
 
@@ -96,7 +98,9 @@ class Settings:
     file_link_seconds: int = _setting(3600, "How long a signed link to a file works.")
 
     # -- people
-    registration: str = _setting("invitation", "open, invitation or closed. The first user may always register.")
+    registration: str = _setting(
+        "invitation", "open, invitation or closed. The first user may always register."
+    )
     access_token_seconds: int = _setting(900, "Life of an access token.")
     refresh_token_seconds: int = _setting(30 * 86400, "Life of a login that is not used.")
     login_rate_limit: str = _setting("10 per minute; 100 per hour", "Logins per address and per e-mail.")
@@ -120,8 +124,12 @@ class Settings:
     sentry_dsn: str = _setting("", "Empty: nothing is sent.", secret=True)
     sentry_traces_sample_rate: float = _setting(0.1, "Share of requests traced, 0 to 1.")
     metrics_token: str = _setting("", "When set, /metrics asks for it as a bearer token.", secret=True)
-    metrics_port: int = _setting(0, "Port on which workers and the dispatcher serve /metrics and /health. 0: none.")
-    health_details: str = _setting("public", "public, or token: then details are for bearers of METRICS_TOKEN.")
+    metrics_port: int = _setting(
+        0, "Port on which workers and the dispatcher serve /metrics and /health. 0: none."
+    )
+    health_details: str = _setting(
+        "public", "public, or token: then details are for bearers of METRICS_TOKEN."
+    )
 
     # -- for development and proofs; refused in production
     crash_points: str = _setting("", "Named points at which a process kills itself. Tests only.")
@@ -155,7 +163,9 @@ def setting_fields() -> list[Field[Any]]:
 
 
 def load(
-    environ: Mapping[str, str] | None = None, *, platforms: Mapping[str, tuple[SettingSpec, ...]] | None = None
+    environ: Mapping[str, str] | None = None,
+    *,
+    platforms: Mapping[str, tuple[SettingSpec, ...]] | None = None,
 ) -> Settings:
     """Return the settings, from `environ` if given, else from the process and its files.
 

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
@@ -43,7 +43,7 @@ else:
 
 migrate = Migrate()
 jwt = JWTManager()
-limiter = Limiter(key_func=get_remote_address, headers_enabled=True)
+limiter = Limiter(key_func=lambda: g.get("rate_key") or get_remote_address(), headers_enabled=True)
 
 # SQLite takes its write lock when a transaction begins, so that a read followed by a write never fails with
 # "database is locked"; a request that only reads must not wait for writers, so it says so here.
@@ -61,7 +61,7 @@ def read_only() -> Iterator[None]:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Bind every extension to the app."""
+    """Bind every extension to the app, but for the limiter: app/routes binds it, once callers are known."""
     app.config.update(_flask_config(settings))
     app.extensions["settings"] = settings
     db.init_app(app)
@@ -73,8 +73,9 @@ def init_app(app: Flask, settings: Settings) -> None:
         socket_connect_timeout=2,
         health_check_interval=30,
     )
-    app.extensions["key_ring"] = KeyRing.from_text(settings.encryption_keys) if settings.encryption_keys else None
-    limiter.init_app(app)
+    app.extensions["key_ring"] = (
+        KeyRing.from_text(settings.encryption_keys) if settings.encryption_keys else None
+    )
     app.before_request(_mark_reading_requests)
     with app.app_context():
         _listen(db.engine, settings)

@@ -78,7 +78,9 @@ class Carrier:
         self.queues = {name: self._queue(name) for name in QUEUES}
 
     def _queue(self, name: QueueName) -> Queue:
-        return Queue(f"{self.prefix}:{name}", connection=self.connection, job_class=AllowListedJob, serializer="json")
+        return Queue(
+            f"{self.prefix}:{name}", connection=self.connection, job_class=AllowListedJob, serializer="json"
+        )
 
     def enqueue(self, work: Iterable[tuple[Task, tuple[Any, ...]]]) -> None:
         """Hand over (task, arguments) pairs; one round trip for each queue."""
@@ -95,16 +97,21 @@ class Carrier:
         """Cut the dispatcher's sleep short, because something may be due earlier than it thinks."""
         key = f"{self.prefix}:wake"
         with self.connection.pipeline(transaction=False) as pipe:
-            pipe.lpush(key, 1).ltrim(key, 0, 0).expire(key, 60).execute()
+            pipe.lpush(key, 1)
+            pipe.ltrim(key, 0, 0)
+            pipe.expire(key, 60)
+            pipe.execute()
 
     def beat(self, role: str) -> None:
         """Say that this process lives. Raises redis.RedisError."""
-        self.connection.set(f"{self.prefix}:alive:{role}:{socket.gethostname()}:{os.getpid()}", clock.isoformat(clock.now()), ex=ALIVE_SECONDS)
+        key = f"{self.prefix}:alive:{role}:{socket.gethostname()}:{os.getpid()}"
+        self.connection.set(key, clock.isoformat(clock.now()), ex=ALIVE_SECONDS)
 
     def alive(self) -> dict[str, int]:
         """Return how many processes of each role have been heard of lately, e.g. {"dispatcher": 1}."""
         roles = Counter(
-            key.decode().split(":")[2] for key in self.connection.scan_iter(f"{self.prefix}:alive:*", count=200)
+            key.decode().split(":")[2]
+            for key in self.connection.scan_iter(f"{self.prefix}:alive:*", count=200)
         )
         return dict(roles)
 

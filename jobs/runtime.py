@@ -6,7 +6,7 @@ from functools import cache
 
 from flask import Flask
 
-from app import create_app, crash_points
+from app import crash_points, create_app
 
 _given: list[Flask] = []
 

@@ -1,8 +1,8 @@
-"""The worker processes. One queue each: RQ loses a job when a worker that listens to several is killed (rq#1716).
+"""The worker processes. One queue each: RQ loses a job when a worker that listens to several is killed.
 
-`flask workers` loads the app once and forks every worker from it, which shares the memory; it starts again
-whatever dies. Queue `commit` runs its jobs in the worker process itself, for its engine lives there; all other
-queues fork a horse for each job.
+https://github.com/rq/rq/issues/1716. `flask workers` loads the app once and forks every worker from it, which
+shares the memory; it starts again whatever dies. Queue `commit` runs its jobs in the worker process itself,
+for its engine lives there; all other queues fork a horse for each job.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run_worker(queue: QueueName) -> None:
 
 
 def _on_killed_horse(job: Job, _pid: int, status: int, _usage: object) -> None:
-    capture_killed_horse(task_name=job.func_name, job_id=job.id, exit_status=status)
+    capture_killed_horse(task_name=job.func_name or "unknown", job_id=job.id, exit_status=status)
 
 
 def planned(workers: str) -> list[QueueName]:
@@ -167,4 +167,3 @@ def main(queues: list[QueueName] | None = None) -> None:
         run_worker(plan[0])
     else:
         Herd(app, plan).run()
-

@@ -81,7 +81,7 @@ def post_status(states: Iterable[State]) -> Status:
         statuses.discard("cancelled")
     for open_status in ("action_required", "publishing", "scheduled", "draft"):
         if open_status in statuses:
-            return open_status  # type: ignore[return-value]  # a literal of the tuple above
+            return open_status
     if "published" in statuses:
         return "published" if len(statuses) == 1 else "partially_published"
-    return next(status for status in ("failed", "missed", "cancelled") if status in statuses)  # type: ignore[return-value]
+    return next(status for status in ("failed", "missed", "cancelled") if status in statuses)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import uuid6
 from sqlalchemy import JSON, DateTime, Dialect, Index, Uuid, select
@@ -31,7 +31,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         utc = value.astimezone(UTC)
         return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -42,7 +42,7 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 def new_id() -> uuid.UUID:
     """Return a UUIDv7: unique, and sorted by the time it was made."""
-    return cast(uuid.UUID, uuid.UUID(int=uuid6.uuid7().int))
+    return uuid.UUID(int=uuid6.uuid7().int)
 
 
 class Noun(Model):
@@ -93,9 +93,7 @@ def work_index(table: str, where: str = "next_at IS NOT NULL") -> Index:
     """Return the partial index a claim walks."""
     from sqlalchemy import text
 
-    return Index(
-        f"ix_{table}_work", "next_at", postgresql_where=text(where), sqlite_where=text(where)
-    )
+    return Index(f"ix_{table}_work", "next_at", postgresql_where=text(where), sqlite_where=text(where))
 
 
 JsonObject = dict[str, Any]

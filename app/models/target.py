@@ -197,9 +197,21 @@ class Target(WorkMixin, Owned):
         """Set `hold` of waiting targets that match to what stands in their way now, strongest first."""
         now = clock.now()
         blocked = case(
-            (select(Workspace.paused_at).where(Workspace.id == cls.workspace_id).scalar_subquery().is_not(None), "paused"),
-            (select(Channel.paused_at).where(Channel.id == cls.channel_id).scalar_subquery().is_not(None), "paused"),
-            (select(Channel.status).where(Channel.id == cls.channel_id).scalar_subquery() != "active", "reconnect"),
+            (
+                select(Workspace.paused_at)
+                .where(Workspace.id == cls.workspace_id)
+                .scalar_subquery()
+                .is_not(None),
+                "paused",
+            ),
+            (
+                select(Channel.paused_at).where(Channel.id == cls.channel_id).scalar_subquery().is_not(None),
+                "paused",
+            ),
+            (
+                select(Channel.status).where(Channel.id == cls.channel_id).scalar_subquery() != "active",
+                "reconnect",
+            ),
             (select(Video.state).where(Video.id == cls.video_id).scalar_subquery() == "processing", "media"),
             ((cls.hold == "quota") & (cls.hold_until > now), "quota"),
             ((cls.hold == "approval"), "approval"),
@@ -211,5 +223,3 @@ class Target(WorkMixin, Owned):
             .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
             .execution_options(synchronize_session=False)
         )
-
-

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Json, Noun, UtcDateTime
+from app.security import API_KEY_PREFIX
 
 
 class User(Noun):
@@ -52,3 +53,8 @@ class ApiKey(Noun):
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+
+    @property
+    def prefix(self) -> str:
+        """How the key begins, to recognise it."""
+        return f"{API_KEY_PREFIX}_{self.public_id}_"

@@ -28,7 +28,9 @@ class Upload(WorkMixin, Owned):
     offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     parts: Mapped[JsonObject] = mapped_column(Json, default=dict)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    video_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("videos.id", ondelete="SET NULL"), default=None)
+    video_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("videos.id", ondelete="SET NULL"), default=None
+    )
 
 
 class Video(WorkMixin, Owned):

@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.domain.principal import ROLES
 from app.models.base import Noun, UtcDateTime
 
 

@@ -130,7 +130,13 @@ def _record_failure(row: Credential, fence: int, error: PlatformAPIError) -> Non
         return
     next_at = error.retry_at or clock.now() + backoff(row.retries + 1)
     _write(
-        row.id, fence, next_at=next_at, lease_until=None, attempts=0, retries=row.retries + 1, error=error.to_dict()
+        row.id,
+        fence,
+        next_at=next_at,
+        lease_until=None,
+        attempts=0,
+        retries=row.retries + 1,
+        error=error.to_dict(),
     )
     db.session.commit()
 

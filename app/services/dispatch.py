@@ -90,7 +90,9 @@ def hand_over(jobs: Sequence[Job]) -> None:
 # -- claiming
 
 
-def _claim_rows(model: type[WorkMixin], now: datetime, columns: Sequence[Any], *where: Any, lease: Any) -> list[Any]:
+def _claim_rows(
+    model: type[WorkMixin], now: datetime, columns: Sequence[Any], *where: Any, lease: Any
+) -> list[Any]:
     """Take the lease of due rows nobody else is taking, oldest first; return `columns` of each. Commits."""
     key: InstrumentedAttribute[uuid.UUID] = model.id  # type: ignore[attr-defined]
     due = (
@@ -184,7 +186,9 @@ def _pace_catch_up(rows: Sequence[Any], now: datetime) -> set[uuid.UUID]:
     for row in late:
         taken = db.session.execute(
             update(Channel)
-            .where(Channel.id == row.channel_id, (Channel.catch_up_at.is_(None)) | (Channel.catch_up_at <= now))
+            .where(
+                Channel.id == row.channel_id, (Channel.catch_up_at.is_(None)) | (Channel.catch_up_at <= now)
+            )
             .values(catch_up_at=now + CATCH_UP_GAP)
             .execution_options(synchronize_session=False)
         )

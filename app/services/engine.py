@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, cast
 
 from flask import Flask
@@ -97,7 +98,7 @@ class Engine:
         while not (self._draining and self._is_idle()):
             results = self._collect(self._patience())
             with self._app.app_context():
-                self._guarded(lambda: self._settle(results))
+                self._guarded(partial(self._settle, results))
                 self._guarded(self._ask)
                 self._guarded(self._commit_due)
             self._arm_next()
@@ -202,7 +203,7 @@ class Engine:
         while self._waiting and self._arming + len(self._armed) < self._threads:
             slot = heapq.heappop(self._waiting)
             self._arming += 1
-            self._pool.submit(self._work, slot.item, lambda _item, slot=slot: _arm(slot), slot)
+            self._pool.submit(self._work, slot.item, partial(_arm, slot), slot)
 
     def _commit_due(self) -> None:
         now = clock.now().timestamp()
@@ -223,7 +224,7 @@ class Engine:
         for item in publishing.write_intents([slot.item for slot in slots]):
             crash_points.hit("commit.after_intent")
             send = cast(PreparedCommit, prepared[item.ref.id])
-            self._call(item, lambda ready, send=send: _send(ready, send))
+            self._call(item, partial(_send, send))
 
 
 def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
@@ -231,12 +232,12 @@ def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
     return [[slot] for slot in slots if slot.item.is_slow_commit]
 
 
-def _arm(slot: _Slot) -> Outcome:
+def _arm(slot: _Slot, _item: Loaded) -> Outcome:
     slot.prepared = slot.item.platform.prepare_commit(slot.item.request, slot.item.handle or {})
     return None
 
 
-def _send(item: Loaded, prepared: PreparedCommit) -> Outcome:
+def _send(prepared: PreparedCommit, item: Loaded) -> Outcome:
     """Make the one call that publishes, if the lease is still ours at this very moment."""
     if not item.holds_lease():
         raise LeaseLost

@@ -46,7 +46,9 @@ def check() -> str | None:
     mark, copy = _mark(), _read_copy()
     if mark is None:
         if copy is not None:
-            return "The database is new, but DATA_DIR remembers another one. Run `flask adopt` if that is meant."
+            return (
+                "The database is new, but DATA_DIR remembers another one. Run `flask adopt` if that is meant."
+            )
         mark = _create()
         _write_copy(mark)
         return None

@@ -112,7 +112,7 @@ def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
     return loaded
 
 
-def _loaded(row: Row[Any]) -> Loaded:
+def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
     target: Target = row.Target
     now, ticks = clock.now(), clock.monotonic()
     platform = registry().get(target.platform)
@@ -141,7 +141,7 @@ def _loaded(row: Row[Any]) -> Loaded:
     )
 
 
-def _request(row: Row[Any], platform: Platform) -> PublishRequest:
+def _request(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
     target, post, video = row.Target, row.Post, row.Video
     facts = video.facts or {}
     return PublishRequest(
@@ -182,7 +182,9 @@ def seal_handle(target_id: uuid.UUID, handle: Handle) -> str:
 def open_handle(target: Target) -> Handle | None:
     if target.handle_encrypted is None:
         return None
-    handle: Handle = json.loads(key_ring().decrypt(target.handle_encrypted, context=f"targets:handle:{target.id}"))
+    handle: Handle = json.loads(
+        key_ring().decrypt(target.handle_encrypted, context=f"targets:handle:{target.id}")
+    )
     return handle
 
 
@@ -271,4 +273,3 @@ def _reserve_content(item: Loaded, now: datetime) -> bool:
     }
     Target.move(item.ref, before={"publishing"}, after="failed", error=error, next_at=None, lease_until=None)
     return False
-

@@ -70,10 +70,14 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
         if state in ("published", "failed", "unknown"):
             final.append((item, state))
     db.session.commit()
-    for item, state in final:
-        status = "success" if state == "published" else state
-        track_video_post(platform=item.platform.name, status=status)
+    for item, ending in final:
+        count_ending(item, ending)
     _doubt_tokens(results)
+
+
+def count_ending(item: Loaded, state: str) -> None:
+    """Tell the metrics how a target ended; after the commit."""
+    track_video_post(platform=item.platform.name, status="success" if state == "published" else state)
 
 
 def _doubt_tokens(results: Sequence[tuple[Loaded, Outcome]]) -> None:
@@ -179,12 +183,14 @@ def _rejected(item: Loaded, outcome: Rejected) -> State | None:
     _release_content(item)
     error = outcome.error
     if error.retryable:
-        return _back(item, "scheduled", **NO_HANDLE, next_at=_try_again_at(item, error), error=error.to_dict())
+        return _back(
+            item, "scheduled", **NO_HANDLE, next_at=_try_again_at(item, error), error=error.to_dict()
+        )
     return _move(item, "failed", next_at=None, error=error.to_dict())
 
 
 def _unknown(item: Loaded, outcome: Unknown) -> State | None:
-    error = {
+    error: dict[str, Any] = {
         "code": "OUTCOME_UNKNOWN",
         "message": f"{outcome.reason} Look at the account and say whether the post is there.",
         "details": {},
@@ -282,9 +288,7 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: set[State]) -> Stat
             error=error.to_dict(),
         )
         return None
-    moved = Target.move(
-        item.ref, before=before, after="failed", **FREE, next_at=None, error=error.to_dict()
-    )
+    moved = Target.move(item.ref, before=before, after="failed", **FREE, next_at=None, error=error.to_dict())
     return "failed" if moved else None
 
 
@@ -294,12 +298,21 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: set[State]) -> Stat
 def _after_watch(item: Loaded, outcome: Outcome) -> State | None:
     if isinstance(outcome, Rejected):
         moved = Target.move(
-            item.ref, before={"published"}, after="removed", **FREE, next_at=None, error=outcome.error.to_dict()
+            item.ref,
+            before={"published"},
+            after="removed",
+            **FREE,
+            next_at=None,
+            error=outcome.error.to_dict(),
         )
         return "removed" if moved else None
     if isinstance(outcome, Published) and item.state == "awaiting_user":
         return _finished_by_user(item, outcome)
-    found = {"remote_id": outcome.remote_id, "permalink": outcome.permalink} if isinstance(outcome, Published) else {}
+    found = (
+        {"remote_id": outcome.remote_id, "permalink": outcome.permalink}
+        if isinstance(outcome, Published)
+        else {}
+    )
     known = {column: value for column, value in found.items() if value is not None}
     complete = isinstance(outcome, Published) and outcome.complete
     Target.note(item.ref, **FREE, **known, asked=item.asked + 1, next_at=_next_watch(item, complete=complete))

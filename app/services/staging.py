@@ -146,7 +146,7 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     state = settling.refuse(item, error, before={"scheduled", "staging", "staged"})
     db.session.commit()
     if state == "failed":
-        settling.track_video_post(platform=item.platform.name, status="failed")
+        settling.count_ending(item, state)
     if error.kind == "reauth":
         credentials.doubt(item.credential_id, error)
 
