@@ -1,0 +1,37 @@
+"""A Sentry transport that keeps what would have been sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sentry_sdk
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.transport import Transport
+
+DSN = "http://key@127.0.0.1:1/1"
+
+
+class Kept(Transport):
+    """Keeps envelopes instead of sending them."""
+
+    sent: list[Envelope] = []
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self.sent.append(envelope)
+
+
+@contextmanager
+def kept_reports() -> Iterator[list[dict[str, Any]]]:
+    """The events that leave while inside, as the payloads that would be sent, when Sentry is initialised inside."""
+    Kept.sent = []
+    events: list[dict[str, Any]] = []
+    try:
+        yield events
+    finally:
+        sentry_sdk.flush(timeout=1)
+        events += [
+            item.payload.json for envelope in Kept.sent for item in envelope.items if item.payload.json
+        ]
+        sentry_sdk.init()  # off again
