@@ -10,10 +10,9 @@ from app.models.step import Step
 from app.models.target import Target, TargetRef
 from app.models.user import ApiKey, LoginSession, User
 from app.models.video import Rendition, Upload, Video
-from app.models.workspace import ROLES, Invitation, Membership, Workspace
+from app.models.workspace import Invitation, Membership, Workspace
 
 __all__ = [
-    "ROLES",
     "ApiKey",
     "Attempt",
     "Channel",

@@ -1,0 +1,64 @@
+"""The HTTP layer: one blueprint a noun, found rather than listed, and what all answers share."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import flask_smorest
+from flask import Blueprint, Flask
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.config import Settings
+from app.error_handlers import Api
+from app.routes import base, headers, limits
+
+
+class StrictJson(DefaultJSONProvider):
+    """JSON as RFC 8259 has it: NaN, Infinity and bottomless nesting are broken bodies, not bugs of ours."""
+
+    sort_keys = False
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            return json.loads(s, parse_constant=_refuse_constant, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Register every blueprint of this package and what goes before and after each view."""
+    app.json = StrictJson(app)
+    _trust_proxies(app, settings.trusted_proxies)
+    headers.init_app(app, settings)
+    app.before_request(base.identify)
+    limits.init_app(app, settings)
+    api = Api(app)
+    base.describe_security(api)
+    for blueprint in blueprints():
+        register = api if isinstance(blueprint, flask_smorest.Blueprint) else app
+        register.register_blueprint(blueprint)
+
+
+def blueprints() -> Iterator[Blueprint]:
+    """Return the variable `blp` of each module of this package that has one, by name of module."""
+    for module in sorted(pkgutil.iter_modules(__path__), key=lambda found: found.name):
+        blueprint = getattr(importlib.import_module(f"{__name__}.{module.name}"), "blp", None)
+        if blueprint is not None:
+            yield blueprint
+
+
+def _trust_proxies(app: Flask, count: int) -> None:
+    """Believe X-Forwarded-* of exactly so many proxies: one more and anybody could choose their address."""
+    if count:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count
+        )

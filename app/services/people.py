@@ -1,0 +1,189 @@
+"""People: registering (freely, by invitation, or as the very first), inviting, and what they belong to."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import exists, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app import clock
+from app.domain.principal import Principal, Role
+from app.exceptions import (
+    AuthorizationError,
+    InvalidTokenError,
+    ResourceAlreadyExistsError,
+    ResourceNotFoundError,
+    ValidationError,
+)
+from app.extensions import db, read_only, settings
+from app.logging_config import get_logger
+from app.models import Invitation, Membership, User, Workspace
+from app.models.base import new_id
+from app.security import hash_password, hash_secret, new_secret
+from app.services.auth import normalise_email
+
+logger = get_logger(__name__)
+
+INVITATION_LIFE = timedelta(days=7)
+REGISTRATION_LOCK = 0x76735F72  # any number that nothing else in the database locks
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """A workspace a person belongs to, and as what."""
+
+    id: uuid.UUID
+    name: str
+    role: str
+    is_personal: bool
+
+
+@dataclass(frozen=True)
+class NewInvitation:
+    """An invitation and the token that accepts it, shown once."""
+
+    id: uuid.UUID
+    email: str
+    role: str
+    expires_at: datetime
+    token: str = field(repr=False)
+
+
+def register(*, email: str, password: str, name: str = "", invitation_token: str | None = None) -> uuid.UUID:
+    """Make a person with a workspace of their own and return the person's id.
+
+    Whoever comes first may always register. Afterwards the setting REGISTRATION decides, or an invitation,
+    which also makes them a member of the inviting workspace. Raises AuthorizationError,
+    InvalidTokenError (of the invitation) or ResourceAlreadyExistsError. Throttle before: it hashes.
+    """
+    if invitation_token is None:
+        _check_open_early()
+    password_hash = hash_password(password)
+    _lock_registration()
+    if invitation_token is None:
+        _check_open()
+    user_id = _add_person(email=email, password_hash=password_hash, name=name)
+    if invitation_token is not None:
+        _accept(invitation_token, user_id=user_id, email=email)
+    db.session.commit()
+    logger.info("User registered successfully", extra={"user_id": str(user_id)})
+    return user_id
+
+
+def create_user(*, email: str, password: str, name: str = "") -> uuid.UUID:
+    """Make a person whatever REGISTRATION says: for whoever runs this installation."""
+    password_hash = hash_password(password)
+    user_id = _add_person(email=email, password_hash=password_hash, name=name)
+    db.session.commit()
+    return user_id
+
+
+def invite(principal: Principal, *, email: str, role: Role) -> NewInvitation:
+    """Invite an address to the principal's workspace. The token is returned once; nothing is mailed."""
+    token = new_secret()
+    invitation = Invitation(
+        id=new_id(),
+        workspace_id=principal.workspace_id,
+        email=normalise_email(email),
+        role=role,
+        token_hash=hash_secret(token),
+        expires_at=clock.now() + INVITATION_LIFE,
+        invited_by=principal.user_id,
+    )
+    made = NewInvitation(invitation.id, invitation.email, role, invitation.expires_at, token)
+    db.session.add(invitation)
+    db.session.commit()
+    return made
+
+
+def get_user(user_id: uuid.UUID | None) -> User | None:
+    """Return a person who was not deleted; None when there is none."""
+    found = db.session.get(User, user_id) if user_id else None
+    return found if found and found.deleted_at is None else None
+
+
+def workspaces_of(principal: Principal) -> list[Belonging]:
+    """Return the workspaces the principal may use: a person's own first; a key's only one."""
+    member = Membership.user_id == principal.user_id
+    if principal.via == "api_key":
+        row = db.session.get(Workspace, principal.workspace_id)
+        if row is None:
+            raise ResourceNotFoundError(resource_type="Workspace", resource_id=principal.workspace_id)
+        return [Belonging(row.id, row.name, principal.role, bool(row.personal_user_id))]
+    query = select(Workspace, Membership.role).join(Membership, Membership.workspace_id == Workspace.id)
+    found = [
+        Belonging(row.id, row.name, role, row.personal_user_id == principal.user_id)
+        for row, role in db.session.execute(query.where(member).order_by(Workspace.id))
+    ]
+    return sorted(found, key=lambda belonging: not belonging.is_personal)
+
+
+def _check_open() -> None:
+    """Raise AuthorizationError unless anybody may register, or nobody has yet."""
+    if settings().registration == "open" or not db.session.scalar(select(exists().select_from(User))):
+        return
+    if settings().registration == "invitation":
+        raise AuthorizationError("Registration is by invitation here. Ask a member to invite you.")
+    raise AuthorizationError("Registration is closed here.")
+
+
+def _check_open_early() -> None:
+    """Save the hash where registration is closed; what counts is asked again under the lock."""
+    with read_only():
+        try:
+            _check_open()
+        finally:
+            db.session.rollback()
+
+
+def _lock_registration() -> None:
+    """Let one registration run at a time, so that two at once are not both the first.
+
+    SQLite does so by itself: its writing transactions begin with the write lock.
+    """
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(select(func.pg_advisory_xact_lock(REGISTRATION_LOCK)))
+
+
+def _add_person(*, email: str, password_hash: str, name: str) -> uuid.UUID:
+    address, user_id, workspace_id = normalise_email(email), new_id(), new_id()
+    db.session.add(User(id=user_id, email=address, name=name, password_hash=password_hash))
+    try:
+        db.session.flush()
+    except IntegrityError:
+        db.session.rollback()
+        raise ResourceAlreadyExistsError(
+            "Somebody with this e-mail address is registered already. Log in instead.", {"field": "email"}
+        ) from None
+    workspace = f"{name or address.partition('@')[0]}'s workspace"
+    db.session.add(Workspace(id=workspace_id, name=workspace, personal_user_id=user_id))
+    db.session.flush()
+    db.session.add(Membership(workspace_id=workspace_id, user_id=user_id, role="owner"))
+    db.session.flush()
+    return user_id
+
+
+def _accept(token: str, *, user_id: uuid.UUID, email: str) -> None:
+    """Use an invitation up. Raises InvalidTokenError; ValidationError when it is another address's."""
+    now = clock.now()
+    row = db.session.execute(
+        update(Invitation)
+        .where(
+            Invitation.token_hash == hash_secret(token),
+            Invitation.accepted_at.is_(None),
+            Invitation.expires_at > now,
+        )
+        .values(accepted_at=now)
+        .returning(Invitation.workspace_id, Invitation.role, Invitation.email)
+        .execution_options(synchronize_session=False)
+    ).first()
+    if row is None:
+        db.session.rollback()
+        raise InvalidTokenError("This invitation is not valid: it was used, has expired, or was mistyped.")
+    if row.email != normalise_email(email):
+        db.session.rollback()
+        raise ValidationError(details={"email": ["This invitation was made for another address."]})
+    db.session.add(Membership(workspace_id=row.workspace_id, user_id=user_id, role=row.role))
