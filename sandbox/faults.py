@@ -78,13 +78,16 @@ class FaultEngine:
         self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> Fault:
-        """Arm a fault. Raises ValueError if its operation, action or time is unknown."""
+        """Arm a fault. Raises ValueError for an unknown operation or action, or a wrong type."""
         if not any(fnmatchcase(name, fault.operation) for name in OPERATIONS):
             raise ValueError(f"operation: {fault.operation!r} is none of {', '.join(sorted(OPERATIONS))}")
         if fault.action not in ACTIONS:
             raise ValueError(f"action: must be one of {', '.join(ACTIONS)}")
         if fault.when not in ("before", "after"):
             raise ValueError("when: must be before or after")
+        numbers = ("nth", "times", "probability", "seed", "status", "seconds", "bytes")
+        if wrong := [name for name in numbers if not isinstance(getattr(fault, name), int | float)]:
+            raise ValueError(f"{', '.join(wrong)}: must be a number")
         with self._lock:
             self._faults.append(fault)
         return fault

@@ -74,7 +74,12 @@ class Sandbox:
                     self.accounts.put(Account(platform, username, username.replace("_", " ").title()))
 
     def reset(self, *, keep: set[str]) -> None:
-        """Return to the first state. `keep` may hold `accounts`, `tokens`, `settings`, `clock`."""
+        """Return to the first state. `keep` may hold `accounts`, `tokens`, `settings`, `clock`.
+
+        Raises ValueError for any other word.
+        """
+        if unknown := keep - {"accounts", "tokens", "settings", "clock"}:
+            raise ValueError(f"keep: unknown: {', '.join(sorted(unknown))}")
         with self.store.transaction():
             self.uploads.clear()
             self.posts.clear()

@@ -37,6 +37,8 @@ class Sender:
         self._sandbox = sandbox
         self._sources = [module.notices for module in modules.values() if hasattr(module, "notices")]
         self._sent: set[str] = set()
+        self._http = requests.Session()
+        self._http.trust_env = False  # loopback needs no proxy
         self._stop = threading.Event()
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -53,6 +55,7 @@ class Sender:
         self._stop.set()
         if self._thread:
             self._thread.join(_TIMEOUT_SECONDS + 1)
+        self._http.close()
 
     def forget(self) -> None:
         self._sent.clear()
@@ -78,7 +81,7 @@ class Sender:
     def _post(self, url: str, notice: Notice) -> bool:
         headers = {"Content-Type": "application/json", **notice.sign(notice.body)}
         try:
-            answer = requests.post(url, data=notice.body, headers=headers, timeout=_TIMEOUT_SECONDS)
+            answer = self._http.post(url, data=notice.body, headers=headers, timeout=_TIMEOUT_SECONDS)
             status: int | None = answer.status_code
         except requests.RequestException:
             status = None

@@ -35,9 +35,11 @@ class Sim:
 
     def __init__(self, base_url: str) -> None:
         self._url = f"{base_url}/__sim"
+        self._http = requests.Session()
+        self._http.trust_env = False  # loopback needs no proxy
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        answer = requests.request(method, f"{self._url}/{path}", timeout=10, **options)
+        answer = self._http.request(method, f"{self._url}/{path}", timeout=10, **options)
         if not answer.ok:
             raise requests.HTTPError(f"{answer.status_code}: {answer.text}", response=answer)
         return answer.json()
