@@ -40,7 +40,7 @@ class Page(Generic[T]):
 
 
 def paginate(
-    query: Select[tuple[T]],
+    query: Select[T],
     *,
     by: Sequence[Column],
     limit: int,
@@ -74,7 +74,7 @@ def _after(columns: Sequence[Column], values: Sequence[Any], newest_first: bool)
     rest = _after(columns[1:], values[1:], newest_first) if len(columns) > 1 else None
     if value is None:
         return and_(column.is_(None), rest) if rest is not None else column.is_(None)
-    beyond = column < value if newest_first else column > value
+    beyond: ColumnElement[bool] = column < value if newest_first else column > value
     if _nullable(column):
         beyond = or_(beyond, column.is_(None))
     if rest is None:

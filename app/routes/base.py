@@ -19,8 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import flask
 import flask_smorest
 import marshmallow
 from flask import Request, current_app, g, request
@@ -36,6 +37,7 @@ from app.services import auth
 API_PREFIX = "/api/v1"
 JSON_BODY_BYTES = 1024 * 1024
 View = Callable[..., Any]
+Decorator = Callable[[View], View]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Classification:
         return self.role is None
 
 
-class Parser(FlaskParser):  # type: ignore[misc] - the package's class is untyped
+class Parser(FlaskParser):
     """Reads arguments; unlike webargs' own it refuses unknown query parameters and bodies that are not JSON."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION | {"query": marshmallow.RAISE}
@@ -62,7 +64,28 @@ class Parser(FlaskParser):  # type: ignore[misc] - the package's class is untype
         return req.get_json() if req.is_json and req.get_data() else missing
 
 
-class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] - the package has no types
+if TYPE_CHECKING:
+
+    class _Blueprint(flask.Blueprint):
+        """flask-smorest's blueprint as far as we use it: the package has no types."""
+
+        def __init__(self, name: str, import_name: str, *, description: str, url_prefix: str) -> None: ...
+        def get(self, rule: str, **options: Any) -> Decorator: ...  # type: ignore[override]
+        def post(self, rule: str, **options: Any) -> Decorator: ...  # type: ignore[override]
+        def put(self, rule: str, **options: Any) -> Decorator: ...  # type: ignore[override]
+        def patch(self, rule: str, **options: Any) -> Decorator: ...  # type: ignore[override]
+        def delete(self, rule: str, **options: Any) -> Decorator: ...  # type: ignore[override]
+        def route(self, rule: str, **options: Any) -> Decorator: ...  # type: ignore[override]
+        def arguments(self, schema: Any, *, location: str = "json", **options: Any) -> Decorator: ...
+        def response(self, status: int, schema: Any = None, **options: Any) -> Decorator: ...
+        def alt_response(self, status: int, response: Any = None, **options: Any) -> Decorator: ...
+        def doc(self, **options: Any) -> Decorator: ...
+
+else:
+    _Blueprint = flask_smorest.Blueprint
+
+
+class Blueprint(_Blueprint):
     """flask-smorest's blueprint, at /api/v1, that refuses a view nobody has classified."""
 
     ARGUMENTS_PARSER = Parser()
@@ -74,22 +97,27 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc] - the package ha
 
     def requires(
         self, *, role: Role, scope: Scope | None, body_limit: int | None = JSON_BODY_BYTES
-    ) -> Callable[[View], View]:
+    ) -> Decorator:
         """Let in people with at least the role and keys with the scope; `scope` None: people only."""
         return self._classified(Classification(role, scope, body_limit))
 
-    def public(self, *, body_limit: int | None = JSON_BODY_BYTES) -> Callable[[View], View]:
+    def public(self, *, body_limit: int | None = JSON_BODY_BYTES) -> Decorator:
         """Let in anybody."""
         return self._classified(Classification(body_limit=body_limit))
 
     def add_url_rule(
-        self, rule: str, endpoint: str | None = None, view_func: View | None = None, *args: Any, **options: Any
+        self,
+        rule: str,
+        endpoint: str | None = None,
+        view_func: View | None = None,
+        *args: Any,
+        **options: Any,
     ) -> None:
         if view_func is not None and getattr(view_func, "__guard__", None) is not view_func:
             raise TypeError(f"{rule}: `requires` or `public` must stand directly below the route")
         super().add_url_rule(rule, endpoint, view_func, *args, **options)
 
-    def _classified(self, classification: Classification) -> Callable[[View], View]:
+    def _classified(self, classification: Classification) -> Decorator:
         def decorator(view: View) -> View:
             @wraps(view)
             def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -192,7 +220,7 @@ def describe_security(api: flask_smorest.Api) -> None:
     scheme("api_key", {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."})
 
 
-_SECURITY = [{"bearer": []}, {"api_key": []}]
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"api_key": []}]
 
 
 def _document(view: View, classification: Classification) -> None:

@@ -30,7 +30,9 @@ class Email(fields.Email):
 
 
 def _email() -> Email:
-    return Email(required=True, validate=validate.Length(max=EMAIL_MAX), metadata={"example": "ada@example.com"})
+    return Email(
+        required=True, validate=validate.Length(max=EMAIL_MAX), metadata={"example": "ada@example.com"}
+    )
 
 
 class RegisterSchema(Schema):

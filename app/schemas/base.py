@@ -25,7 +25,11 @@ class Schema(marshmallow.Schema):
     @pre_load
     def _refuse_unstorable_text(self, data: Any, **_: Any) -> Any:
         if isinstance(data, Mapping):
-            problems = {str(key): [_UNSTORABLE] for key in data if not _is_storable(key) or not _is_storable(data[key])}
+            problems = {
+                str(key): [_UNSTORABLE]
+                for key in data
+                if not _is_storable(key) or not _is_storable(data[key])
+            }
             if problems:
                 raise marshmallow.ValidationError(problems)
         return data
@@ -36,7 +40,9 @@ _UNSTORABLE = "Contains a character that cannot be stored (NUL or half of a surr
 
 def _is_storable(value: Any) -> bool:
     if isinstance(value, str):
-        return "\0" not in value and (value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value))
+        return "\0" not in value and (
+            value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+        )
     if isinstance(value, Mapping):
         return all(_is_storable(key) and _is_storable(item) for key, item in value.items())
     if isinstance(value, Iterable) and not isinstance(value, bytes):

@@ -52,9 +52,7 @@ def create_api_key(
 
 def list_api_keys(principal: Principal, *, limit: int, cursor: str | None) -> Page[ApiKey]:
     """Return the workspace's keys that were not revoked, newest first."""
-    query = select(ApiKey).where(
-        ApiKey.workspace_id == principal.workspace_id, ApiKey.revoked_at.is_(None)
-    )
+    query = select(ApiKey).where(ApiKey.workspace_id == principal.workspace_id, ApiKey.revoked_at.is_(None))
     return paginate(query, by=(ApiKey.id,), limit=limit, cursor=cursor)
 
 

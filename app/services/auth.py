@@ -38,6 +38,9 @@ from app.security import (
 
 logger = get_logger(__name__)
 
+Query = Select[*tuple[Any, ...]]
+Found = Row[*tuple[Any, ...]]
+
 KEY_USE_NOTED_EVERY = timedelta(minutes=1)
 REFRESH_PREFIX = "vsr"
 
@@ -72,7 +75,11 @@ def authenticate_key(full: str) -> Principal:
             ApiKey.revoked_at,
         ).where(ApiKey.public_id == public_id)
     )
-    if not secrets_equal(row.secret_hash if row else "", hash_secret(secret)) or row is None or row.revoked_at:
+    if (
+        not secrets_equal(row.secret_hash if row else "", hash_secret(secret))
+        or row is None
+        or row.revoked_at
+    ):
         raise InvalidTokenError("This API key is not valid. Make a new one or check for a typing mistake.")
     now = clock.now()
     if row.expires_at and row.expires_at <= now:
@@ -118,7 +125,7 @@ def _session_of(token: str) -> uuid.UUID:
         raise InvalidTokenError from None
 
 
-def _session_query(session_id: uuid.UUID, workspace_id: uuid.UUID | None) -> Select[Any]:
+def _session_query(session_id: uuid.UUID, workspace_id: uuid.UUID | None) -> Query:
     query = (
         select(
             LoginSession.expires_at,
@@ -141,13 +148,13 @@ def _session_query(session_id: uuid.UUID, workspace_id: uuid.UUID | None) -> Sel
     )
 
 
-def _read_one(query: Select[Any]) -> Row[Any] | None:
+def _read_one(query: Query) -> Found | None:
     """Read on a connection of its own, so that no transaction is open when the view begins."""
     with read_only(), db.engine.connect() as connection:
         return connection.execute(query).first()
 
 
-def _note_key_use(row: Row[Any], now: datetime) -> None:
+def _note_key_use(row: Found, now: datetime) -> None:
     """Write down that a key was used, at most once a minute, in a transaction of its own."""
     if row.last_used_at and row.last_used_at > now - KEY_USE_NOTED_EVERY:
         return
