@@ -1,0 +1,298 @@
+"""Examines a whole installation: what is wrong, and how to mend it.
+
+Each check answers findings and never raises: a part that is down must not hide the others. `ok` needs
+nothing, `warn` works but should be looked at, `fail` does not work or may lose what was promised.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import redis
+import requests
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask import current_app
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import SERVICE_NAME
+from app.embedded import find_ffmpeg
+from app.exceptions import AppException
+from app.extensions import db, redis_client, settings
+from app.queue import QUEUES, carrier
+from app.services import clock_offset, instance
+from app.storage import get_storage, new_key
+
+Level = Literal["ok", "warn", "fail"]
+FOLDER_KEEPERS = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"}  # SQLite's locks do not hold on these
+# Without these PostgreSQL may forget a commit in a power cut; a forgotten intent is a post made twice.
+POSTGRES_SAFE = {"fsync": {"on"}, "full_page_writes": {"on"}}
+POSTGRES_SYNC = {"on", "local", "remote_write", "remote_apply"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `remedy` is empty when there is nothing to do."""
+
+    check: str
+    level: Level
+    message: str
+    remedy: str = ""
+
+
+def examine(*, running: bool) -> list[Finding]:
+    """Return all findings; `running` also asks for what only a started service has: workers, its address."""
+    checks = [*STANDING, *RUNNING] if running else STANDING
+    return [finding for name, check in checks for finding in _safely(name, check)]
+
+
+def _safely(name: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except (SQLAlchemyError, redis.RedisError, AppException, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        return [
+            Finding(name, "fail", f"It could not be examined: {_without_secrets(reason)}", REMEDIES[name])
+        ]
+    finally:
+        db.session.rollback()
+
+
+def _without_secrets(reason: str) -> str:
+    for url in (settings().sqlalchemy_url, settings().redis_url):
+        password = urlsplit(url).password
+        reason = reason.replace(password, "***") if password else reason
+    return reason
+
+
+# -- what must be right before anything starts
+
+
+def _settings() -> Iterator[Finding]:
+    mode = settings().app_env
+    yield Finding("settings", "ok", f"APP_ENV is {mode}; DATA_DIR is {settings().data_dir.resolve()}")
+    if not settings().encryption_keys:
+        yield Finding(
+            "settings",
+            "fail",
+            "ENCRYPTION_KEYS is not set: no channel can be connected.",
+            REMEDIES["settings"],
+        )
+
+
+def _secrets() -> Iterator[Finding]:
+    path = settings().data_dir / "secrets.env"
+    if not path.exists():
+        yield Finding("secrets", "ok", "The secrets come from the environment.")
+    elif mode := path.stat().st_mode & 0o077:
+        yield Finding("secrets", "fail", f"Others may read {path} (mode {mode:03o}).", f"chmod 600 {path}")
+    else:
+        yield Finding("secrets", "ok", f"Only its owner may read {path}. Keep a copy of it elsewhere.")
+
+
+def _database() -> Iterator[Finding]:
+    with db.engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    migrations = Path(current_app.root_path).parent / "migrations"
+    newest = ScriptDirectory(str(migrations)).get_current_head()
+    if found == newest:
+        yield Finding(
+            "database", "ok", f"Reachable ({db.engine.dialect.name}), schema {found} is the newest."
+        )
+    else:
+        was = f"schema {found}" if found else "no schema"
+        yield Finding("database", "fail", f"It has {was}; {newest} is needed.", "flask db upgrade")
+
+
+def _durability() -> Iterator[Finding]:
+    yield from _sqlite_durability() if settings().is_sqlite else _postgres_durability()
+
+
+def _sqlite_durability() -> Iterator[Finding]:
+    with db.engine.connect() as connection:
+        journal = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+        synchronous = connection.execute(text("PRAGMA synchronous")).scalar_one()
+    if journal == "wal" and synchronous >= 2:  # 2 is FULL, 3 EXTRA
+        yield Finding(
+            "durability", "ok", "SQLite writes ahead (WAL) and waits for the disk (synchronous=FULL)."
+        )
+    else:
+        found = f"journal_mode={journal}, synchronous={synchronous}"
+        yield Finding(
+            "durability", "fail", f"SQLite may lose commits: {found}.", "Put DATA_DIR on a local disk."
+        )
+    kind = _file_system(settings().data_dir.resolve())
+    if kind in FOLDER_KEEPERS:
+        yield Finding(
+            "durability",
+            "fail",
+            f"SQLite lies on {kind}, where its locks do not hold.",
+            REMEDIES["durability"],
+        )
+
+
+def _postgres_durability() -> Iterator[Finding]:
+    with db.engine.connect() as connection:
+        shown = {name: str(connection.execute(text(f"SHOW {name}")).scalar_one()) for name in POSTGRES_SAFE}
+        sync = str(connection.execute(text("SHOW synchronous_commit")).scalar_one())
+    unsafe = {name: value for name, value in shown.items() if value not in POSTGRES_SAFE[name]}
+    if sync not in POSTGRES_SYNC:
+        unsafe["synchronous_commit"] = sync
+    for name, value in unsafe.items():
+        remedy = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();"
+        yield Finding("durability", "fail", f"PostgreSQL may lose commits: {name} is {value}.", remedy)
+    if not unsafe:
+        yield Finding(
+            "durability", "ok", "PostgreSQL keeps what it commits (fsync, synchronous_commit, full pages)."
+        )
+
+
+def _file_system(path: Path) -> str:
+    """Return the kind of file system `path` is on; empty where the system does not say."""
+    try:
+        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return ""
+    holding = [(place, kind) for place, kind in mounts if path.is_relative_to(place)]
+    return max(holding, key=lambda found: len(found[0]), default=("", ""))[1]
+
+
+def _redis() -> Iterator[Finding]:
+    client = redis_client()
+    version = client.info("server")["redis_version"]
+    yield Finding("redis", "ok", f"Reachable, version {version}.")
+    policy = client.info("memory").get("maxmemory_policy", "unknown")
+    if policy != "noeviction":
+        yield Finding(
+            "redis",
+            "fail",
+            f"Under pressure it forgets work: maxmemory-policy is {policy}.",
+            REMEDIES["redis"],
+        )
+
+
+def _storage() -> Iterator[Finding]:
+    store, content = get_storage(), uuid.uuid4().bytes
+    key = new_key("doctor", uuid.uuid4(), "probe.bin")
+    try:
+        store.put_stream(key, io.BytesIO(content), max_bytes=len(content))
+        came_back = b"".join(store.iter_range(key))
+    finally:
+        store.delete(key)
+    if came_back == content:
+        yield Finding("storage", "ok", f"A file came back from {store.backend} as it was.")
+    else:
+        yield Finding("storage", "fail", "A file did not come back as it was stored.", REMEDIES["storage"])
+
+
+def _disk() -> Iterator[Finding]:
+    free, needed = shutil.disk_usage(settings().data_dir).free, settings().min_free_bytes
+    message = f"{free / 1e9:.1f} GB are free in {settings().data_dir.resolve()}."
+    if free < needed:
+        yield Finding(
+            "disk", "fail", f"{message} Uploads are refused below {needed / 1e9:.1f} GB.", REMEDIES["disk"]
+        )
+    elif free < needed + settings().max_upload_bytes:
+        largest = settings().max_upload_bytes / 1e9
+        yield Finding(
+            "disk", "warn", f"{message} A largest upload needs {largest:.1f} GB more.", REMEDIES["disk"]
+        )
+    else:
+        yield Finding("disk", "ok", message)
+
+
+def _ffmpeg() -> Iterator[Finding]:
+    found = find_ffmpeg(settings().ffmpeg_path)
+    if found:
+        yield Finding("ffmpeg", "ok", f"Found at {found}.")
+    else:
+        yield Finding("ffmpeg", "fail", "There is no ffmpeg.", REMEDIES["ffmpeg"])
+
+
+def _clock() -> Iterator[Finding]:
+    offset = clock_offset.measure()
+    level: Level = "ok"
+    if abs(offset) >= clock_offset.WARN_SECONDS:
+        level = "fail" if abs(offset) >= clock_offset.STOP_SECONDS else "warn"
+    message = f"This clock is {offset * 1000:+.0f} ms from the database's."
+    yield Finding("clock", level, message, REMEDIES["clock"] if level != "ok" else "")
+
+
+# -- what only a started service has
+
+
+def _processes() -> Iterator[Finding]:
+    alive = carrier().alive()
+    for role in ("dispatcher", *(f"worker.{queue}" for queue in QUEUES)):
+        count = alive.get(role, 0)
+        if count:
+            yield Finding("processes", "ok", f"{role}: {count} alive.")
+        else:
+            yield Finding("processes", "fail", f"No {role} has been heard of lately.", REMEDIES["processes"])
+
+
+def _instance() -> Iterator[Finding]:
+    reason = instance.check()
+    if reason is None:
+        yield Finding("instance", "ok", "This database is the one that was used last.")
+    else:
+        yield Finding("instance", "fail", f"Nothing is published: {reason}", REMEDIES["instance"])
+
+
+def _public_url() -> Iterator[Finding]:
+    url = settings().public_url.rstrip("/")
+    parts = urlsplit(url)
+    try:
+        answer = requests.get(f"{url}/health", timeout=5, allow_redirects=False)
+        reached = answer.status_code == 200 and answer.json().get("service") == SERVICE_NAME
+        found = f"HTTP {answer.status_code}, not this service"
+    except (requests.RequestException, ValueError) as error:
+        reached, found = False, type(error).__name__
+    if not reached:
+        yield Finding("public_url", "fail", f"{url} does not lead here: {found}.", REMEDIES["public_url"])
+        return
+    yield Finding("public_url", "ok", f"{url} leads here.")
+    if settings().is_production and parts.scheme != "https":
+        yield Finding(
+            "public_url", "warn", "It is not https: platforms refuse such callbacks.", REMEDIES["public_url"]
+        )
+
+
+STANDING: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+    ("settings", _settings),
+    ("secrets", _secrets),
+    ("database", _database),
+    ("durability", _durability),
+    ("redis", _redis),
+    ("storage", _storage),
+    ("disk", _disk),
+    ("ffmpeg", _ffmpeg),
+    ("clock", _clock),
+)
+RUNNING: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
+    ("processes", _processes),
+    ("instance", _instance),
+    ("public_url", _public_url),
+)
+REMEDIES = {
+    "settings": "Start with `make run` or `make serve`, which make the secrets, or set them; see .env.example.",
+    "secrets": "Make DATA_DIR/secrets.env readable by its owner.",
+    "database": "Start the database and check DATABASE_URL.",
+    "durability": "Put DATA_DIR on a local disk, or use PostgreSQL by DATABASE_URL.",
+    "redis": "Start Redis, check REDIS_URL; CONFIG SET maxmemory-policy noeviction.",
+    "storage": "Check that DATA_DIR/files can be written, or the S3_* settings and the bucket's policy.",
+    "disk": "Free disk space, delete old videos, or move DATA_DIR or the files (STORAGE_BACKEND=s3).",
+    "ffmpeg": "Install ffmpeg, or set FFMPEG_PATH.",
+    "clock": "Set this machine's clock right: timedatectl set-ntp true.",
+    "processes": "Start `flask workers` and `flask dispatcher`, or all with `make serve`; read their logs.",
+    "instance": "If this database was restored or copied on purpose: flask adopt.",
+    "public_url": "Set PUBLIC_URL to the https address that your proxy passes on to BIND.",
+}
