@@ -129,6 +129,7 @@ FAIL_REASONS: Mapping[str, ErrorRow] = {
     ),
 }
 
+REMOVED = ErrorRow(PlatformAPIError, "content", "TikTok removed the post, or it was deleted there.")
 UNKNOWN_FAILURE = ErrorRow(PlatformUploadError, "media", "TikTok could not use this video. See the code.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -31,8 +31,9 @@ def plan(size: int, *, chunk_size: int) -> Plan:
     if size < SINGLE_BELOW:
         return Plan(size, 1)
     chunk = max(chunk_size, -(-size // MAX_CHUNKS))
-    count = size // chunk
-    return Plan(chunk, count) if count > 1 else Plan(size, 1)
+    if size // chunk > 1:
+        return Plan(chunk, size // chunk)
+    return Plan(size, 1) if size <= CHUNK_MAX else Plan(size // 2, 2)
 
 
 def other_plan(size: int, refused: Plan) -> Plan | None:
@@ -56,7 +57,9 @@ class Upload:
 
     @classmethod
     def from_handle(cls, handle: Mapping[str, Any]) -> Upload:
-        return cls(**handle)
+        """Read what `as_handle` wrote; names from a newer version are left out."""
+        known = {item.name for item in fields(cls)}
+        return cls(**{name: value for name, value in handle.items() if name in known})
 
     def as_handle(self) -> dict[str, Any]:
         return asdict(self)

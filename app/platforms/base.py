@@ -88,6 +88,7 @@ class PublishRequest:
     height: int | None
     due_at: datetime
     attempt_key: str = ""
+    remote_id: str | None = None  # once known; lets `watch` notice that a post is gone
     should_yield: Callable[[], bool] = lambda: False
 
 

@@ -195,18 +195,12 @@ class TikTok(Platform):
         """Ask about a published post. Only a public one, with the scope to list, can be seen to be gone."""
         found = self.locate(request, handle)
         public = request.options.get("privacy_level") == "PUBLIC_TO_EVERYONE"
-        if not isinstance(found, Published) or found.remote_id is None or not public:
+        post_id = request.remote_id or (found.remote_id if isinstance(found, Published) else None)
+        if not isinstance(found, Published) or post_id is None or not public:
             return found
-        if "video.list" in request.account.scopes and not self.api.is_listed(
-            request.account.access_token, found.remote_id
-        ):
-            message = "TikTok removed the post, or it was deleted there."
-            return Rejected(
-                PlatformAPIError(
-                    message, platform=self.name, kind="content", platform_code="no_longer_available"
-                )
-            )
-        return found
+        if "video.list" in request.account.scopes and not self._is_listed(request, post_id):
+            return Rejected(rules.error(rules.REMOVED, "no_longer_available"))
+        return self._known(request, post_id)
 
     def slow_commit(self, handle: Handle) -> bool:
         return self.commit_bytes(handle) > QUICK_BYTES
@@ -375,10 +369,16 @@ class TikTok(Platform):
     def _published(self, request: PublishRequest, status: Mapping[str, Any]) -> Published:
         """The misspelt list is empty while moderation runs and stays so for posts that are not public."""
         ids = status.get("publicaly_available_post_id")
-        profile = self._profile_url(request.account.username)
-        if not isinstance(ids, list) or not ids or not isinstance(ids[0], int | str):
-            return Published(None, profile, complete=False)
-        return Published(str(ids[0]), f"{profile}/video/{ids[0]}")
+        post_id = str(ids[0]) if isinstance(ids, list) and ids else ""
+        if not post_id.isdigit():
+            return Published(None, self._profile_url(request.account.username), complete=False)
+        return self._known(request, post_id)
+
+    def _known(self, request: PublishRequest, post_id: str) -> Published:
+        return Published(post_id, f"{self._profile_url(request.account.username)}/video/{post_id}")
+
+    def _is_listed(self, request: PublishRequest, post_id: str) -> bool:
+        return self.api.is_listed(request.account.access_token, post_id)
 
     def _failure(self, status: Mapping[str, Any]) -> PlatformAPIError:
         reason = text(status.get("fail_reason"))

@@ -1,0 +1,67 @@
+"""What an adapter is given in tests: bytes to upload, and a case for each platform."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any, BinaryIO
+
+from app import clock
+from app.platforms.base import Account, PublishRequest
+
+
+@dataclass(frozen=True)
+class MemorySource:
+    data: bytes = field(repr=False)
+    content_type: str = "video/mp4"
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def open(self, start: int, length: int) -> BinaryIO:
+        return io.BytesIO(self.data[start : start + length])
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the contract suite must know of a platform, besides its adapter.
+
+    `commit`, `ask` and `refresh` are the sandbox's operations; `stretch` is a size in bytes that stages in
+    at least three steps; `handle_seconds` how long a handle lives; `secret_keys` what of it is secret.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    scopes: frozenset[str]
+    commit: str
+    ask: str
+    refresh: str
+    begin: str
+    stretch: int
+    handle_seconds: float
+    secret_keys: tuple[str, ...]
+
+
+def some_bytes(size: int, *, seed: int = 1) -> bytes:
+    return Random(seed).randbytes(size)
+
+
+def make_request(case: Case, token: Mapping[str, Any], data: bytes, **changes: Any) -> PublishRequest:
+    account = Account(token["remote_id"], "sandbox_creator", token["access_token"], case.scopes)
+    facts: dict[str, Any] = {
+        "target_id": "t1",
+        "account": account,
+        "source": MemorySource(data),
+        "title": "A title",
+        "caption": "A caption",
+        "options": case.options,
+        "duration_seconds": 8.0,
+        "width": 720,
+        "height": 1280,
+        "due_at": clock.now() + timedelta(minutes=10),
+    }
+    return PublishRequest(**facts | changes)
