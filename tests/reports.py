@@ -24,14 +24,13 @@ class Kept(Transport):
 
 @contextmanager
 def kept_reports() -> Iterator[list[dict[str, Any]]]:
-    """The events that leave while inside, as the payloads that would be sent, when Sentry is initialised inside."""
+    """Yield a list that, at the end, holds the events that left. Sentry is initialised inside, with `Kept`."""
     Kept.sent = []
     events: list[dict[str, Any]] = []
     try:
         yield events
     finally:
         sentry_sdk.flush(timeout=1)
-        events += [
-            item.payload.json for envelope in Kept.sent for item in envelope.items if item.payload.json
-        ]
+        items = [item for envelope in Kept.sent for item in envelope.items]
+        events += [item.payload.json for item in items if item.type in {"event", "transaction"}]
         sentry_sdk.init()  # off again
