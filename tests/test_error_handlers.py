@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import marshmallow
 import pytest
 import sentry_sdk
 import time_machine
-from flask import Flask, request
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_jwt_extended import JWTManager, create_access_token, jwt_required
-from flask_limiter import Limiter
-from flask_smorest import Blueprint, abort
-from marshmallow import fields
+from flask_jwt_extended import create_access_token
+from flask_smorest import abort
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
-from werkzeug.test import TestResponse
 
-from app import clock, error_handlers, exceptions, logging_config
-from app.config import Settings
-from app.error_handlers import Api, field_problems
+from app import clock, exceptions
+from app.error_handlers import field_problems
 from app.exceptions import (
     AppException,
     PlatformAPIError,
@@ -30,103 +25,20 @@ from app.exceptions import (
     ResourceNotFoundError,
     ServiceUnavailableError,
 )
+from tests.faulty_app import envelope, faulty_app, raising
 from tests.reports import DSN, Kept, kept_reports
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-SETTINGS = Settings(secret_key="s" * 40, jwt_secret_key="j" * 40)
-
-
-class TargetSchema(marshmallow.Schema):
-    channel_id = fields.UUID(required=True)
-
-
-class PostSchema(marshmallow.Schema):
-    title = fields.String(required=True)
-    targets = fields.List(fields.Nested(TargetSchema))
-
-
-class PageSchema(marshmallow.Schema):
-    limit = fields.Integer()
-
-
-class HeadersSchema(marshmallow.Schema):
-    class Meta:
-        unknown = marshmallow.EXCLUDE
-
-    revision = fields.Integer(data_key="X-Revision", required=True)
 
 
 @pytest.fixture
-def app() -> Iterator[Flask]:
-    """The error handlers around views that go wrong in each way."""
-    app = Flask("tested")
-    app.config |= {"JWT_SECRET_KEY": "j" * 40, "PROPAGATE_EXCEPTIONS": False, "MAX_CONTENT_LENGTH": 1000}
-    app.config |= {"API_TITLE": "t", "API_VERSION": "v1", "OPENAPI_VERSION": "3.1.0"}
-    app.config |= {"OPENAPI_URL_PREFIX": "/", "OPENAPI_JSON_PATH": "openapi.json"}
-    logging_config.init_app(app, SETTINGS)
-    JWTManager(app)
-    limiter = Limiter(lambda: "one", app=app, headers_enabled=True, storage_uri="memory://")
-    error_handlers.init_app(app, SETTINGS)
-    app.add_url_rule("/limited", view_func=limiter.limit("1 per minute")(lambda: "fine"), endpoint="limited")
-    Api(app).register_blueprint(_blueprint())
-    yield app
-    logging_config.clear_context()
-
-
-def _blueprint() -> Blueprint:
-    blp = Blueprint("posts", __name__)
-
-    @blp.post("/posts")
-    @blp.arguments(PostSchema)
-    @blp.response(201, PostSchema)
-    def create_post(data: dict) -> dict:
-        return data
-
-    @blp.get("/posts")
-    @blp.etag
-    @blp.arguments(PageSchema, location="query")
-    @blp.response(200, PostSchema)
-    def list_posts(_query: dict) -> dict:
-        return {"title": "one"}
-
-    @blp.delete("/posts")
-    @blp.arguments(HeadersSchema, location="headers")
-    def delete_posts(_headers: dict) -> str:
-        return ""
-
-    @blp.get("/private")
-    @jwt_required()
-    def private() -> str:
-        return "fine"
-
-    @blp.post("/plain")
-    def plain() -> str:
-        return str(request.get_json())
-
-    return blp
+def app() -> Flask:
+    return faulty_app()
 
 
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
-
-
-def raising(app: Flask, error: BaseException) -> TestResponse:
-    def view() -> None:
-        raise error
-
-    app.add_url_rule("/raising", view_func=view)
-    return app.test_client().get("/raising")
-
-
-def envelope(response: TestResponse) -> dict:
-    """The inner object, after checking that the answer is an envelope and nothing else."""
-    assert response.mimetype == "application/json"
-    assert response.headers["X-Request-Id"]
-    assert set(response.json) == {"error"}
-    assert set(response.json["error"]) >= {"code", "message", "details"}
-    assert isinstance(response.json["error"]["details"], dict)
-    return response.json["error"]
 
 
 def tree(root: type[AppException] = AppException) -> Iterator[type[AppException]]:
