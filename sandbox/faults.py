@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+import struct
 import threading
 import time
 import uuid
@@ -223,8 +225,8 @@ def drain() -> None:
 class Dropped(Response):
     """No answer, or the first `sent` bytes of one; then the TCP connection is closed, really.
 
-    Both servers leave their socket in the environment. Once it is shut down their next write fails with
-    EPIPE, which they take for a client that went away.
+    Both servers leave their socket in the environment. Once the connection is gone their next write fails
+    with EPIPE, which they take for a client that went away.
     """
 
     def __init__(self, whole: Response | None = None, sent: int = 0) -> None:
@@ -235,7 +237,7 @@ class Dropped(Response):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         connection = environ.get("gunicorn.socket") or environ.get("werkzeug.socket")
         if self._whole is None:
-            _shut(connection)
+            _reset(connection)
             start_response("500 DROPPED", [("Content-Length", "0"), ("Connection", "close")])
             return [b""]
         body = self._whole.get_data()
@@ -248,7 +250,22 @@ def _partly(start: bytes, connection: socket.socket | None) -> Iterator[bytes]:
     _shut(connection)
 
 
+def _reset(connection: socket.socket | None) -> None:
+    """Reset the connection at once, also one whose client is still sending.
+
+    The servers go on using the file descriptor, so it is not closed but exchanged for the end of a dead
+    pair: that closes the connection itself, with a reset because nothing lingers.
+    """
+    if connection is None:
+        raise RuntimeError("this server does not show its socket: a drop cannot be played")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    dead, other = socket.socketpair()
+    with dead, other:
+        os.dup2(dead.fileno(), connection.fileno(), inheritable=False)
+
+
 def _shut(connection: socket.socket | None) -> None:
+    """End the connection in order: what was sent before still arrives."""
     if connection is None:
         raise RuntimeError("this server does not show its socket: a drop cannot be played")
     try:

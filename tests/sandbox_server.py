@@ -187,6 +187,6 @@ class SandboxProcess:
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             try:
                 return requests.get(f"{self.base_url}/__sim/health", timeout=2).ok
-            except requests.ConnectionError:
+            except requests.RequestException:  # not yet listening, or listening and not yet answering
                 time.sleep(0.05)
         return False

@@ -42,12 +42,10 @@ ENVIRONMENT = {
     "TIKTOK_AUTH_URL": "{base}/tiktok/v2/auth/authorize/",
     "TIKTOK_WEB_URL": "{base}/tiktok",
     "TIKTOK_API_BASE": "{base}/tiktok/v2",
-    "TIKTOK_WEB_URL": "{base}/tiktok",
     "TIKTOK_UPLOAD_HOSTS": "{host}",
     "TIKTOK_AUDITED": "true",
     "TIKTOK_CLIENT_KEY": CLIENT_ID,
     "TIKTOK_CLIENT_SECRET": CLIENT_SECRET,
-    "TIKTOK_AUDITED": "true",
 }
 DAY = 86_400.0
 blueprint = Blueprint("tiktok", __name__, url_prefix="/tiktok")
