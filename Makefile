@@ -23,7 +23,7 @@ demo: venv ## while `make run` is up: upload a clip, schedule it, watch it go ou
 	@CHAOS="$(CHAOS)" exec $(PY) -m jobs.demo
 
 doctor: venv ## say what is wrong with this installation and how to mend it
-	@exec $(PY) -m jobs.stack doctor
+	@$(CALLER) exec $(VENV)/bin/flask --app wsgi doctor
 
 test: venv-dev ## run all tests on real parts (Redis, SQLite, PostgreSQL, ffmpeg, HTTP); ARGS="-k name" narrows
 	@$(CALLER) $(PY) -m pytest $(ARGS)

@@ -46,7 +46,7 @@ def show_settings(example: bool) -> None:  # noqa: FBT001 - click's shape
     if example:
         from app.platforms.registry import setting_specs
 
-        click.echo(env_example.render(setting_specs()))
+        click.echo(env_example.render(setting_specs()), nl=False)
         return
     for item in setting_fields():
         value = getattr(settings(), item.name)

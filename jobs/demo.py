@@ -1,7 +1,7 @@
 """`make demo`, while `make run` is up: a fresh clip goes the whole way, from a file to a page that plays it.
 
 `CHAOS=1` kills every worker with SIGKILL while the platform is being called, and shows that the post still
-comes out once.
+comes out once. `python -m jobs.demo FILE` only makes the clip.
 """
 
 from __future__ import annotations
@@ -57,6 +57,9 @@ class Api:
 def main() -> int:
     """Run the demo; return the exit code."""
     try:
+        if len(sys.argv) > 1:
+            make_clip(Path(sys.argv[1]), name=f"clip {secrets.token_hex(4)}")
+            return 0
         show(chaos=os.environ.get("CHAOS", "") not in {"", "0"})
     except (DemoFailed, requests.ConnectionError) as trouble:
         console.print(f"\n[red]{trouble}[/red]", soft_wrap=True)
@@ -103,7 +106,10 @@ def make_clip(path: Path, *, name: str) -> Path:
     command += ["-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", "-movflags", "+faststart"]
     with console.status("Making a clip (720x1280, 8 s) ..."):
         made = subprocess.run(  # noqa: S603 - our own command
-            [*command, "-metadata", f"comment={name}", str(path)], capture_output=True, text=True, check=False
+            [*command, "-y", "-metadata", f"comment={name}", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     if made.returncode:
         raise DemoFailed(f"ffmpeg could not make the clip:\n{made.stderr[-1000:]}")

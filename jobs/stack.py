@@ -81,6 +81,8 @@ class Stack:
             self.supervisor.require(redis, lambda: redis_answers(self.redis_url, seconds=0), seconds=10)
         if sandbox:
             self.supervisor.require(sandbox, lambda: answers(self.sandbox_url), seconds=READY_SECONDS)
+        if self.mode == "serve":
+            self._examine()
         self._start_ours()
         environment.describe(self.data_dir, mode=self.mode, url=self.url, sandbox_url=self.sandbox_url)
         write_private(self.data_dir / "run" / "stack.env", environment.as_env_file(self.decided))
@@ -155,6 +157,11 @@ class Stack:
     def _migrate(self) -> None:
         migrate = Program("migrate", python("flask", "db", "upgrade"), self.environment())
         self.supervisor.run_once(migrate, seconds=600)
+
+    def _examine(self) -> None:
+        """Refuse to serve on parts that would lose what was promised, a database that forgets for one."""
+        doctor = Program("doctor", python("flask", "doctor", "--before-start"), self.environment())
+        self.supervisor.run_once(doctor, seconds=60)
 
     def _start_ours(self) -> None:
         if self.sandbox_url:
