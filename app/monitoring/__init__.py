@@ -15,7 +15,6 @@ from app.config import Settings
 from app.monitoring import requests, scrape
 from app.monitoring.metrics import (
     track_celery_task,
-    track_heartbeat,
     track_platform_api_call,
     track_publish_lateness,
     track_rq_job,
@@ -41,7 +40,6 @@ __all__ = [
     "register_collector",
     "serve_metrics",
     "track_celery_task",
-    "track_heartbeat",
     "track_platform_api_call",
     "track_publish_lateness",
     "track_rq_job",

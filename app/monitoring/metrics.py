@@ -6,8 +6,6 @@ from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
-from app import clock
-
 disable_created_metrics()  # type: ignore[no-untyped-call]  # else each series has a twin that nobody reads
 
 # Seconds. Requests: up to long uploads. Platform calls: up to a chunk on a slow line. Lateness: from the
@@ -52,13 +50,6 @@ VISIBLE_LATENESS = Histogram(
     buckets=LATENESS_BUCKETS,
 )
 PUBLISHED_EARLY = Counter("publish_early_total", "Publishing calls before their time: stays 0.", ["platform"])
-
-HEARTBEAT = Gauge(
-    "heartbeat_timestamp_seconds",
-    "When a process of this role last said that it works, in seconds since 1970.",
-    ["role"],
-    multiprocess_mode="max",
-)
 
 
 @cache
@@ -105,8 +96,3 @@ def track_publish_lateness(platform: str, seconds: float) -> None:
 def track_visible_lateness(platform: str, seconds: float) -> None:
     """Record how long after its due time the platform said that a post exists."""
     VISIBLE_LATENESS.labels(platform).observe(max(seconds, 0.0))
-
-
-def track_heartbeat(role: str) -> None:
-    """Say that a process of this role (dispatcher, worker:stage ...) works; alerts look at its age."""
-    HEARTBEAT.labels(role).set(clock.now().timestamp())

@@ -22,6 +22,7 @@ from app.models import Channel, Credential, QuotaWindow, Target
 from app.models.target import ATTENTION
 from app.monitoring import register_collector
 from app.queue import QUEUES, carrier
+from app.services import clock_offset
 
 OVERDUE = timedelta(seconds=30)  # later than any healthy retry of the last step
 FAR = timedelta(days=1)  # how much longer than this a post's late window may be and still be counted below
@@ -48,6 +49,9 @@ def init_app(app: Flask, settings: Settings) -> None:  # noqa: ARG001 - every su
 
 def _database_gauges() -> Iterator[Metric]:
     yield _single("database_connections", "Active database connections.", _database_connections())
+    yield _single(
+        "clock_offset_seconds", "Our clock minus the database's, in seconds.", clock_offset.measure()
+    )
     yield _single("targets_overdue", "Targets due for 30 s and not sent, nothing holding them.", _overdue())
     yield from _attention()
     yield _labelled(
@@ -122,7 +126,16 @@ def _redis_gauges() -> Iterator[Metric]:
     for name in QUEUES:
         depth.add_metric([name], carrier().queues[name].count)
         age.add_metric([name], _oldest_seconds(name))
-    yield from (depth, age)
+    yield from (depth, age, _alive())
+
+
+def _alive() -> Metric:
+    found = carrier().alive()
+    roles = {"dispatcher": 0} | {f"worker.{name}": 0 for name in QUEUES} | found
+    alive = GaugeMetricFamily("processes_alive", "Processes heard of lately, by role.", labels=["role"])
+    for role, count in roles.items():
+        alive.add_metric([role], count)
+    return alive
 
 
 def _oldest_seconds(name: Any) -> float:
