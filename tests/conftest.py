@@ -17,6 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app.config import Settings
+from tests import factories
 from tests.database import dispose, migrate
 from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
@@ -149,3 +150,46 @@ def context(app: Flask) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+# -- people
+
+
+@pytest.fixture
+def owner(app: Flask) -> factories.Person:
+    """A person who owns the workspace the tests look at."""
+    with app.app_context():
+        return factories.make_person()
+
+
+@pytest.fixture
+def auth_headers(app: Flask, owner: factories.Person) -> dict[str, str]:
+    """The owner's access token, as headers."""
+    with app.app_context():
+        return {"Authorization": f"Bearer {factories.make_access_token(owner)}"}
+
+
+@pytest.fixture
+def api_key_headers(app: Flask, owner: factories.Person) -> dict[str, str]:
+    """An API key with every scope to the owner's workspace, as headers."""
+    with app.app_context():
+        return {"Authorization": f"Bearer {factories.make_api_key(owner)}"}
+
+
+@pytest.fixture
+def other_headers(app: Flask) -> dict[str, str]:
+    """The access token of somebody who owns another workspace, as headers."""
+    with app.app_context():
+        return {"Authorization": f"Bearer {factories.make_access_token(factories.make_person())}"}
+
+
+@pytest.fixture
+def login(client: FlaskClient) -> Callable[..., dict[str, str]]:
+    """Log in as a person made with `password=factories.PASSWORD` and return the headers."""
+
+    def log_in(email: str, password: str = factories.PASSWORD) -> dict[str, str]:
+        answer = client.post("/api/v1/auth/login", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.get_data(as_text=True)
+        return {"Authorization": f"Bearer {answer.get_json()['access_token']}"}
+
+    return log_in
