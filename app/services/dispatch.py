@@ -32,7 +32,7 @@ from app.queue import (
     Task,
     carrier,
 )
-from app.services import credentials, instance, publishing, settling, videos
+from app.services import credentials, instance, publishing, settling
 
 logger = get_logger(__name__)
 BATCH = 500
@@ -54,8 +54,6 @@ class Work:
 
 # Targets are claimed by a query of their own; everything else with work in the database is in this list.
 WORK: tuple[Work, ...] = (
-    Work(Video, MEASURE_VIDEO, videos.give_up),
-    Work(Upload, EXPIRE_UPLOAD, videos.give_up_upload),
     Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
 )
 
