@@ -131,7 +131,8 @@ class Settings:
         "public", "public, or token: then details are for bearers of METRICS_TOKEN."
     )
 
-    # -- for development and proofs; refused in production
+    # -- for development and proofs
+    sandbox_url: str = _setting("", "Where the sandbox is, for the link on the start page. Development only.")
     crash_points: str = _setting("", "Named points at which a process kills itself. Tests only.")
 
     platforms: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)

@@ -18,6 +18,17 @@ from app.error_handlers import Api
 from app.routes import base, headers, limits
 
 
+ABOUT = """\
+Send `Authorization: Bearer` with an API key (`vsk_...`) or an access token of `POST /auth/login`. A key opens the
+workspace it was made in; with a login `X-Workspace-Id` chooses the workspace, else it is your own. A workspace
+that is not yours looks like one that does not exist.
+
+Bodies are JSON unless said otherwise. Times carry an offset and are answered in UTC. Lists come in pages: give
+`pagination.next_cursor` back as `cursor`. `X-RateLimit-*` say how often you may still ask; `Retry-After` how
+many seconds to wait after 429 or 503. `X-Request-Id` is echoed and stands in our logs.
+"""
+
+
 class StrictJson(DefaultJSONProvider):
     """JSON as RFC 8259 has it: NaN, Infinity and bottomless nesting are broken bodies, not bugs of ours."""
 
@@ -41,6 +52,10 @@ def init_app(app: Flask, settings: Settings) -> None:
     headers.init_app(app, settings)
     app.before_request(base.identify)
     limits.init_app(app, settings)
+    app.config["API_SPEC_OPTIONS"] = {
+        "info": {"description": ABOUT},
+        "servers": [{"url": settings.public_url.rstrip("/")}],
+    }
     api = Api(app)
     base.describe_security(api)
     for blueprint in blueprints():

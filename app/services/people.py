@@ -121,9 +121,14 @@ def workspaces_of(principal: Principal) -> list[Belonging]:
     return sorted(found, key=lambda belonging: not belonging.is_personal)
 
 
+def is_nobody_here() -> bool:
+    """Has nobody registered yet?"""
+    return not db.session.scalar(select(exists().select_from(User)))
+
+
 def _check_open() -> None:
     """Raise AuthorizationError unless anybody may register, or nobody has yet."""
-    if settings().registration == "open" or not db.session.scalar(select(exists().select_from(User))):
+    if settings().registration == "open" or is_nobody_here():
         return
     if settings().registration == "invitation":
         raise AuthorizationError("Registration is by invitation here. Ask a member to invite you.")
