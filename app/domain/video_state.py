@@ -1,8 +1,8 @@
 """The states of a video. Pure.
 
-processing --measured--> ready --bytes deleted, history kept--> archived
-    |
-    +--not a usable video, or its measuring kills workers--> rejected
+processing --measured--> ready --------+
+    |                                  +--deleted, but posts tell of it--> archived
+    +--not usable, or kills workers--> rejected
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ VideoState = Literal["processing", "ready", "rejected", "archived"]
 STATES: tuple[VideoState, ...] = get_args(VideoState)
 
 MOVES: dict[VideoState, frozenset[VideoState]] = {
-    "processing": frozenset({"ready", "rejected"}),
+    "processing": frozenset({"ready", "rejected", "archived"}),
     "ready": frozenset({"archived"}),
-    "rejected": frozenset(),
+    "rejected": frozenset({"archived"}),
     "archived": frozenset(),
 }
-
-MAX_ATTEMPTS = 3  # claims that ended with a dead worker before the video is given up
 
 
 def may_move(before: VideoState, after: VideoState) -> bool:

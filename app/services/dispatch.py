@@ -32,7 +32,7 @@ from app.queue import (
     Task,
     carrier,
 )
-from app.services import credentials, instance, publishing, settling
+from app.services import credentials, instance, measuring, publishing, settling, uploads
 
 logger = get_logger(__name__)
 BATCH = 500
@@ -54,6 +54,8 @@ class Work:
 
 # Targets are claimed by a query of their own; everything else with work in the database is in this list.
 WORK: tuple[Work, ...] = (
+    Work(Video, MEASURE_VIDEO, measuring.give_up),
+    Work(Upload, EXPIRE_UPLOAD, uploads.give_up),
     Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
 )
 

@@ -1,0 +1,105 @@
+"""Videos: sent once, measured once, used by any number of posts."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import redirect, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import PreconditionFailed
+from werkzeug.wrappers import Response
+
+from app.models.page import Page
+from app.routes.base import Blueprint, principal
+from app.routes.incoming import form_documentation, incoming_video
+from app.schemas.base import page_schema
+from app.schemas.videos import NewVideoQuerySchema, VideoChangesSchema, VideoSchema, VideosQuerySchema
+from app.services import videos
+from app.services.videos import VideoView
+
+blp = Blueprint("videos", __name__, description="Videos: sent once, used by any number of posts.")
+Answer = tuple[VideoView, int, dict[str, str]]
+
+
+@blp.post("/videos")
+@blp.requires(role="editor", scope="write", body_limit=None)
+@blp.arguments(NewVideoQuerySchema, location="query")
+@blp.response(201, VideoSchema)
+@blp.doc(requestBody=form_documentation())
+def create_video(query: dict[str, str]) -> Answer:
+    """Send a video, as the body itself or as the `file` of a form.
+
+    It is measured afterwards: `state` goes from `processing` to `ready` or `rejected`. Posts may name it at once.
+    """
+    made = videos.create(principal(), incoming_video(request, query))
+    return made, 201, {"Location": f"{request.path}/{made.id}"} | _etag(made)
+
+
+@blp.get("/videos")
+@blp.requires(role="viewer", scope="read")
+@blp.arguments(VideosQuerySchema, location="query")
+@blp.response(200, page_schema(VideoSchema))
+def list_videos(query: dict[str, Any]) -> Page[VideoView]:
+    """List the workspace's videos, newest first."""
+    return videos.list_videos(principal(), **query)
+
+
+@blp.get("/videos/<uuid:video_id>")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, VideoSchema)
+def get_video(video_id: uuid.UUID) -> Answer:
+    """Get a video: its state, its measured facts, links to the file and a picture."""
+    found = videos.get(principal(), video_id)
+    return found, 200, _etag(found)
+
+
+@blp.patch("/videos/<uuid:video_id>")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(VideoChangesSchema)
+@blp.response(200, VideoSchema)
+def edit_video(body: dict[str, str], video_id: uuid.UUID) -> Answer:
+    """Change title or description. Posts made already keep their texts.
+
+    With `If-Match` only if nobody else changed it since it was read.
+    """
+    changed = videos.edit(principal(), video_id, body, version=_if_match())
+    if changed is None:
+        raise PreconditionFailed
+    return changed, 200, _etag(changed)
+
+
+@blp.delete("/videos/<uuid:video_id>")
+@blp.requires(role="editor", scope="write")
+@blp.response(204)
+def delete_video(video_id: uuid.UUID) -> None:
+    """Delete a video and its file. Refused while posts that are not done use it."""
+    videos.delete(principal(), video_id)
+
+
+@blp.get("/videos/<uuid:video_id>/file")
+@blp.requires(role="viewer", scope="read")
+@blp.response(302, description="To a signed link that expires.")
+def get_video_file(video_id: uuid.UUID) -> Response:
+    """Get the video's file as it was sent."""
+    return redirect(videos.file_link(principal(), video_id))
+
+
+@blp.get("/videos/<uuid:video_id>/thumbnail")
+@blp.requires(role="viewer", scope="read")
+@blp.response(302, description="To a signed link that expires.")
+def get_video_thumbnail(video_id: uuid.UUID) -> ResponseReturnValue:
+    """Get a picture of the video (JPEG)."""
+    return redirect(videos.thumbnail_link(principal(), video_id))
+
+
+def _etag(view: VideoView) -> dict[str, str]:
+    return {"ETag": f'"{view.version}"'}
+
+
+def _if_match() -> int | None:
+    """Return the version the caller has seen; None when any will do."""
+    tags = request.if_match
+    if not tags or tags.star_tag:
+        return None
+    return next((int(tag) for tag in tags.as_set() if tag.isascii() and tag.isdigit()), -1)

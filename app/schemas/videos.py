@@ -1,0 +1,74 @@
+"""Bodies and queries of videos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from app.domain.video_state import STATES
+from app.schemas.base import Instant, PageQuerySchema, Schema
+
+MAX_TITLE = 500
+MAX_DESCRIPTION = 10_000
+
+
+class VideoTextsSchema(Schema):
+    """What may be said about a video; the texts of a post fall back to it."""
+
+    title = fields.String(validate=validate.Length(max=MAX_TITLE))
+    description = fields.String(validate=validate.Length(max=MAX_DESCRIPTION))
+
+
+class NewVideoQuerySchema(VideoTextsSchema):
+    filename = fields.String(
+        validate=validate.Length(1, 255),
+        metadata={
+            "description": "Name of a raw body; the header X-Filename (percent-encoded) says the same."
+        },
+    )
+
+
+class VideoChangesSchema(VideoTextsSchema):
+    @validates_schema
+    def _refuse_nothing(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("Say what to change: title or description.")
+
+
+class VideosQuerySchema(PageQuerySchema):
+    state = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATES),
+        metadata={"description": "Only videos in this state. Deleted ones (archived) are shown only so."},
+    )
+
+
+class VideoSchema(Schema):
+    """`file_url` and `thumbnail_url` are signed and expire; read the video again for new ones."""
+
+    id = fields.UUID(required=True)
+    title = fields.String(required=True)
+    description = fields.String(required=True)
+    filename = fields.String(required=True)
+    content_type = fields.String(required=True)
+    size_bytes = fields.Integer(required=True)
+    sha256 = fields.String(required=True)
+    state = fields.String(
+        required=True,
+        validate=validate.OneOf(STATES),
+        metadata={
+            "description": "processing: being measured; ready; rejected: see error; archived: deleted."
+        },
+    )
+    facts = fields.Dict(allow_none=True, required=True, metadata={"description": "What was measured."})
+    error = fields.Dict(allow_none=True, required=True, metadata={"description": "Why it was rejected."})
+    duplicate_of = fields.UUID(
+        allow_none=True, required=True, metadata={"description": "An earlier video with the same bytes."}
+    )
+    file_url = fields.Url(allow_none=True, required=True)
+    thumbnail_url = fields.Url(allow_none=True, required=True)
+    created_at = Instant(required=True)
+    updated_at = Instant(required=True)
+    ready_at = Instant(allow_none=True, required=True)
+    version = fields.Integer(required=True, metadata={"description": "Raised by edits; the ETag."})

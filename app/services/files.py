@@ -1,0 +1,72 @@
+"""Links to stored files: signed, expiring, good for anybody who has them, and the files behind them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+
+from app import clock
+from app.extensions import settings
+from app.security import LinkSigner
+from app.storage import Storage, get_storage
+
+PURPOSE = "file"
+ROUNDED_TO = 300  # seconds; the same link for a while lets browsers keep what they have
+
+
+@dataclass(frozen=True)
+class LinkedFile:
+    """What a link opens: size in bytes, how to serve it, and how to read a range of it."""
+
+    storage: Storage
+    key: str
+    size: int
+    content_type: str
+    name: str
+    etag: str
+    expires_in: int
+
+    def read(self, start: int, length: int) -> Iterator[bytes]:
+        """Yield `length` bytes from `start`; the file is opened when the first is asked for."""
+        return self.storage.iter_range(self.key, start, length)
+
+
+def link(key: str, *, content_type: str, name: str, version: str) -> str:
+    """Return a link to a stored file that works for FILE_LINK_SECONDS, five minutes more or less.
+
+    `name` is what a browser saves it as; `version` changes whenever the bytes do (a hash).
+    """
+    expires_at = _expiry()
+    payload = {"k": key, "t": content_type, "n": name, "v": version[:32], "x": int(expires_at.timestamp())}
+    token = _signer().sign(payload, purpose=PURPOSE, expires_at=expires_at)
+    ending = key.rpartition("/")[2]
+    return f"{settings().public_url.rstrip('/')}/files/{token}/{quote(ending)}"
+
+
+def find(token: str) -> LinkedFile:
+    """Return the file a link opens. Raises AuthorizationError (forged, expired) or ResourceNotFoundError."""
+    now = clock.now()
+    payload = _signer().verify(token, purpose=PURPOSE, at=now)
+    storage = get_storage()
+    return LinkedFile(
+        storage=storage,
+        key=payload["k"],
+        size=storage.size(payload["k"]),
+        content_type=payload["t"],
+        name=payload["n"],
+        etag=hashlib.sha256(f"{payload['k']}:{payload['v']}".encode()).hexdigest()[:32],
+        expires_in=max(int(payload["x"] - now.timestamp()), 0),
+    )
+
+
+def _expiry() -> datetime:
+    wanted = clock.now() + timedelta(seconds=settings().file_link_seconds)
+    rounding = min(ROUNDED_TO, max(settings().file_link_seconds // 4, 1))
+    return datetime.fromtimestamp(-(-wanted.timestamp() // rounding) * rounding, UTC)
+
+
+def _signer() -> LinkSigner:
+    return LinkSigner(settings().secret_key)

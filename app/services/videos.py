@@ -1,0 +1,190 @@
+"""Videos: finding, renaming and deleting them. How they arrive is in `uploads`, how they are measured in
+`measuring`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import exists, or_, select, update
+
+from app import clock
+from app.domain.principal import Principal
+from app.domain.target_state import OPEN
+from app.exceptions import ResourceNotFoundError, StateConflictError
+from app.extensions import db
+from app.models import Event, Post, Target, Video
+from app.models.base import JsonObject
+from app.models.page import Page, paginate
+from app.queue import wake_dispatcher
+from app.services import files, uploads
+
+SHOWN_BLOCKERS = 10
+DELETED = "archived"
+
+
+@dataclass(frozen=True)
+class VideoView:
+    """A video as it is shown. `duplicate_of`: an earlier video of the workspace with the same bytes."""
+
+    id: uuid.UUID
+    title: str
+    description: str
+    filename: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    state: str
+    facts: JsonObject | None
+    error: JsonObject | None
+    file_url: str | None
+    thumbnail_url: str | None
+    created_at: datetime
+    updated_at: datetime
+    ready_at: datetime | None
+    version: int
+    duplicate_of: uuid.UUID | None = None
+
+
+def create(principal: Principal, incoming: uploads.Incoming) -> VideoView:
+    """Take in a video and return it, still to be measured. Raises what `uploads.receive` raises."""
+    return get(principal, uploads.receive(principal, incoming))
+
+
+def get(principal: Principal, video_id: uuid.UUID) -> VideoView:
+    """Return one video. Raises ResourceNotFoundError."""
+    video = Video.get_owned(video_id, workspace_id=principal.workspace_id)
+    return _views([video], principal)[0]
+
+
+def list_videos(
+    principal: Principal, *, limit: int, cursor: str | None = None, state: str | None = None
+) -> Page[VideoView]:
+    """Return the workspace's videos, newest first; deleted ones only when asked for."""
+    query = select(Video).where(Video.workspace_id == principal.workspace_id)
+    query = query.where(Video.state == state if state else Video.state != DELETED)
+    page = paginate(query, by=(Video.id,), limit=limit, cursor=cursor)
+    return Page(_views(page.data, principal), page.next_cursor)
+
+
+def edit(
+    principal: Principal, video_id: uuid.UUID, changes: dict[str, str], *, version: int | None = None
+) -> VideoView | None:
+    """Change title or description. None when `version` is given and is no longer the video's."""
+    statement = update(Video).where(Video.id == video_id, Video.workspace_id == principal.workspace_id)
+    if version is not None:
+        statement = statement.where(Video.version == version)
+    changed = db.session.execute(
+        statement.values(**changes, version=Video.version + 1, updated_at=clock.now()).execution_options(
+            synchronize_session=False
+        )
+    )
+    db.session.commit()
+    view = get(principal, video_id)
+    return view if changed.rowcount else None  # type: ignore[attr-defined]
+
+
+def thumbnail_link(principal: Principal, video_id: uuid.UUID) -> str:
+    """Return a signed link to the video's picture. Raises ResourceNotFoundError when it has none yet."""
+    return _required(get(principal, video_id).thumbnail_url, "Thumbnail", video_id)
+
+
+def file_link(principal: Principal, video_id: uuid.UUID) -> str:
+    """Return a signed link to the video's file. Raises ResourceNotFoundError when it was deleted."""
+    return _required(get(principal, video_id).file_url, "File", video_id)
+
+
+def _required(link: str | None, noun: str, video_id: uuid.UUID) -> str:
+    if link is None:
+        raise ResourceNotFoundError(resource_type=noun, resource_id=video_id)
+    return link
+
+
+# -- deleting
+
+
+def delete(principal: Principal, video_id: uuid.UUID) -> None:
+    """Delete a video and its files. Raises StateConflictError while open posts use it.
+
+    Facts of a video that posts tell of stay, as `archived`; deleting it once more changes nothing.
+    """
+    video = Video.get_owned(video_id, workspace_id=principal.workspace_id, lock=True)
+    if video.state == DELETED:
+        db.session.rollback()
+        return
+    _refuse_while_used(video)
+    uploads.plan_removal(video)
+    Event.record("video.deleted", workspace_id=video.workspace_id, subject_id=video.id)
+    if _is_told_of(video):
+        video.state, video.thumbnail_key = DELETED, None
+        video.next_at, video.fence, video.version = None, video.fence + 1, video.version + 1
+    else:
+        db.session.delete(video)
+    db.session.commit()
+    wake_dispatcher()
+
+
+def _refuse_while_used(video: Video) -> None:
+    query = select(Target.post_id).where(Target.video_id == video.id, Target.state.in_(sorted(OPEN)))
+    posts = list(db.session.scalars(query.distinct().limit(SHOWN_BLOCKERS)))
+    if posts:
+        db.session.rollback()
+        raise StateConflictError(
+            "This video is used by posts that are not done yet. Cancel them or give them another video first.",
+            {"posts": [str(post_id) for post_id in posts]},
+        )
+
+
+def _is_told_of(video: Video) -> bool:
+    told = or_(exists().where(Target.video_id == video.id), exists().where(Post.video_id == video.id))
+    return bool(db.session.scalar(select(told)))
+
+
+# -- showing
+
+
+def _views(videos: Sequence[Video], principal: Principal) -> list[VideoView]:
+    earlier = _first_of({video.sha256 for video in videos}, principal)
+    return [_with_original(_view(video), earlier) for video in videos]
+
+
+def _first_of(hashes: Collection[str], principal: Principal) -> dict[str, uuid.UUID]:
+    """Return the oldest video of the workspace with each of these contents."""
+    query = (
+        select(Video.sha256, Video.id)
+        .where(Video.workspace_id == principal.workspace_id, Video.sha256.in_(hashes), Video.state != DELETED)
+        .order_by(Video.id.desc())
+    )
+    return {row.sha256: row.id for row in db.session.execute(query)}
+
+
+def _with_original(view: VideoView, earlier: dict[str, uuid.UUID]) -> VideoView:
+    first = earlier.get(view.sha256)
+    return view if first is None or first >= view.id else replace(view, duplicate_of=first)
+
+
+def _view(video: Video) -> VideoView:
+    return VideoView(**{name: getattr(video, name) for name in _COLUMNS}, **_links(video))
+
+
+_COLUMNS = (
+    "id", "title", "description", "filename", "content_type", "size_bytes", "sha256", "state", "facts", "error",
+    "created_at", "updated_at", "ready_at", "version",
+)  # fmt: skip
+
+
+def _links(video: Video) -> dict[str, Any]:
+    has_file = video.state != DELETED
+    name = video.filename or video.key.rpartition("/")[2]
+    picture, version = video.thumbnail_key, video.sha256
+    return {
+        "file_url": files.link(video.key, content_type=video.content_type, name=name, version=version)
+        if has_file
+        else None,
+        "thumbnail_url": files.link(picture, content_type="image/jpeg", name="thumbnail.jpg", version=version)
+        if has_file and picture
+        else None,
+    }

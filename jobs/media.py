@@ -1,0 +1,20 @@
+"""RQ functions of files: they take ids and fences, and leave everything else to the services."""
+
+from __future__ import annotations
+
+import uuid
+
+from app.services import measuring, uploads
+from jobs.runtime import app
+
+
+def measure_video(video_id: str, fence: int) -> None:
+    """Measure one video that arrived, and settle it."""
+    with app().app_context():
+        measuring.measure(uuid.UUID(video_id), fence)
+
+
+def expire_upload(upload_id: str, fence: int) -> None:
+    """Remove what an abandoned upload or a deleted video left in the store."""
+    with app().app_context():
+        uploads.expire(uuid.UUID(upload_id), fence)
