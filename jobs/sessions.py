@@ -3,6 +3,7 @@ everything it ever forked, also a forked job that moved to another process group
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -59,6 +60,14 @@ def start_guard() -> int:
         _guard(reading)
     finally:
         os._exit(0)
+
+
+def end_with_parent() -> None:
+    """Ask Linux to send this process SIGTERM when its parent dies; elsewhere nothing happens."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        return
 
 
 def _guard(reading: int) -> None:

@@ -7,6 +7,7 @@ connected channel; `serve` adds nothing and insists on safe settings.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import signal
@@ -96,9 +97,10 @@ class Stack:
             port = free_port(preferred=int(asked), host=host.strip("[]") or LOOPBACK)
         except OSError as error:
             raise Refused(f"BIND={bind} cannot be used: {error}.") from error
-        if port != int(asked) and self.mode == "serve":
+        taken = int(asked) not in (0, port)
+        if taken and self.mode == "serve":
             raise Refused(f"Port {asked} is taken. Free it, or set BIND to another one.")
-        if port != int(asked):
+        if taken:
             say(f"Port {asked} is taken; using {port}.")
         shown = host if host not in ("", "0.0.0.0", "[::]") else LOOPBACK  # noqa: S104 - compared, not bound
         self.decided |= {"BIND": f"{host}:{port}"}
@@ -218,6 +220,8 @@ def say(line: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run until somebody asks to stop; return the exit code."""
+    if "MAKELEVEL" in os.environ:
+        sessions.end_with_parent()  # killing make must not leave its stack behind
     try:
         stack = Stack(arguments[0])
     except Refused as refusal:

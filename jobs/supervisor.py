@@ -131,7 +131,7 @@ class Supervisor:
             self._look_after(pause=0.03)
             crashing = next((each for each in self.programs if each.crashes >= CRASHES_TOLD), None)
             if crashing:
-                raise StartFailed(self._report(crashing, "keeps crashing"))
+                raise StartFailed(f"{crashing.name} does not start; its log is {self.log_of(crashing.name)}.")
         return True
 
     def require(self, program: Program, is_ready: Callable[[], bool], *, seconds: float) -> None:
