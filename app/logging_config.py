@@ -38,7 +38,7 @@ ExcInfo = bool | BaseException | tuple[Any, Any, Any] | None
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _QUIET_PATHS = ("/health", "/metrics")  # polled every few seconds by machines
-_CHATTY = ("urllib3", "botocore", "boto3", "s3transfer", "werkzeug", "PIL", "fontTools")
+_CHATTY = ("urllib3", "botocore", "boto3", "s3transfer", "werkzeug", "alembic.runtime.plugins")
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _RESERVED = frozenset({"timestamp", "level", "logger", "message", "exception"})
 
