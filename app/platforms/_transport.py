@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from app import clock
@@ -132,6 +132,30 @@ class _PlainConnection(HTTPConnection):
         self.sock.settimeout(seconds)
 
 
+class _TlsConnection(HTTPSConnection):
+    """Its sockets are made by the context below."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Return whether the peer is still there. Session tickets, which TLS 1.3 servers send right after the
+        handshake, make a socket readable; urllib3 takes that for a closing and would connect again."""
+        return super().is_connected or (self.sock is not None and _only_tickets_came(self.sock))
+
+
+def _only_tickets_came(sock: socket.socket) -> bool:
+    seconds = sock.gettimeout()
+    sock.settimeout(0.0)
+    try:
+        sock.recv(1)  # takes in the tickets; an end or an answer nobody asked for comes back
+    except ssl.SSLWantReadError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.settimeout(seconds)
+    return False
+
+
 class _OpensAhead(HTTPConnectionPool):
     def open_ahead(self, seconds: float) -> None:
         """Connect now and leave the connection in the pool for the next request."""
@@ -149,7 +173,7 @@ class _PlainPool(_OpensAhead):
 
 
 class _TlsPool(_OpensAhead, HTTPSConnectionPool):
-    """Its sockets are made by the context below."""
+    ConnectionCls = _TlsConnection
 
 
 class Adapter(HTTPAdapter):

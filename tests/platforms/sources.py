@@ -31,7 +31,8 @@ class Case:
     """What the contract suite must know of a platform, besides its adapter.
 
     `commit`, `ask` and `refresh` are the sandbox's operations; `stretch` is a size in bytes that stages in
-    at least three steps; `handle_seconds` how long a handle lives; `secret_keys` what of it is secret.
+    at least three steps; `handle_seconds` how long a handle lives; `secret_keys` what of it is secret;
+    `hijack` an answer to `begin` that names an upload address elsewhere, with "stolen" in it.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Case:
     stretch: int
     handle_seconds: float
     secret_keys: tuple[str, ...]
+    hijack: Mapping[str, Any]
 
 
 def some_bytes(size: int, *, seed: int = 1) -> bytes:

@@ -34,6 +34,13 @@ CASE = Case(
     stretch=17_300_000,
     handle_seconds=3600,
     secret_keys=("upload_url",),
+    hijack={
+        "data": {
+            "publish_id": "v_pub_file~v2-1.7",
+            "upload_url": "https://evil.example/video/?upload_token=stolen",
+        },
+        "error": {"code": "ok", "message": "", "log_id": "1"},
+    },
 )
 
 
@@ -67,7 +74,9 @@ def test_a_caption_is_counted_in_utf16_units(tiktok: Platform) -> None:
     assert (problem.field, problem.measured, problem.allowed) == ("caption", 2201, 2200)
 
 
-def test_without_a_caption_the_title_is_posted_and_counted(tiktok: Platform, request_: PublishRequest, sim: Sim) -> None:
+def test_without_a_caption_the_title_is_posted_and_counted(
+    tiktok: Platform, request_: PublishRequest, sim: Sim
+) -> None:
     (problem,) = tiktok.validate(title="x" * 2201, caption="  ", options=PUBLIC)
     assert problem.field == "title"
     post(tiktok, replace(request_, title="Only a title", caption=""))
@@ -118,9 +127,11 @@ def test_a_wrong_setting_is_named(make_registry: RegistryMaker, name: str, value
 # -- connecting
 
 
-def test_a_subset_of_scopes_without_posting_is_refused(tiktok: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_subset_of_scopes_without_posting_is_refused(
+    tiktok: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = {"access_token": "a", "refresh_token": "r", "expires_in": 60, "scope": "user.info.basic"}
-    monkeypatch.setattr("app.platforms.oauth.post_form", lambda *args, **kwargs: answer)
+    monkeypatch.setattr("app.platforms.oauth.post_form", lambda *_, **__: answer)
     with pytest.raises(PlatformAuthError, match="did not allow posting"):
         tiktok.exchange(params={"code": "c"}, verifier="v")
 
@@ -186,12 +197,18 @@ def test_a_file_below_ten_million_bytes_waits_whole_for_its_commit(
     assert (tiktok.commit_bytes(saved[-1]), tiktok.slow_commit(saved[-1])) == (9_999_999, False)
 
 
-def test_refused_chunks_are_replaced_by_one_slow_commit(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
+def test_refused_chunks_are_replaced_by_one_slow_commit(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
     sim.settings(refuse_multi_chunk=True)
     data, saved = some_bytes(10_000_001), Saved()
     whole = replace(request_, source=MemorySource(data))
     tiktok.stage(whole, None, saved)
-    assert (len(saved), tiktok.slow_commit(saved[-1]), tiktok.commit_bytes(saved[-1])) == (1, True, 10_000_001)
+    assert (len(saved), tiktok.slow_commit(saved[-1]), tiktok.commit_bytes(saved[-1])) == (
+        1,
+        True,
+        10_000_001,
+    )
     tiktok.prepare_commit(whole, saved[-1]).send(20.0)
     assert sim.count() == 1
 
@@ -206,7 +223,9 @@ def test_other_refusals_of_the_announcement_are_not_tried_again(
     assert (refused.value.kind, len(sim.requests(operation="tiktok.init"))) == ("content", 1)
 
 
-def test_a_chunk_that_is_stored_already_is_skipped(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
+def test_a_chunk_that_is_stored_already_is_skipped(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
     saved, data = Saved(), some_bytes(CASE.stretch)
     large = replace(request_, source=MemorySource(data))
     sim.fault("tiktok.chunk", "drop_after")
@@ -257,10 +276,16 @@ def test_every_fail_reason_becomes_its_error(
     found = tiktok.locate(request_, handle)
     assert isinstance(found, Rejected)
     assert type(found.error) is row.raises
-    assert (found.error.kind, found.error.platform_code, found.error.message) == (row.kind, reason, row.sentence)
+    assert (found.error.kind, found.error.platform_code, found.error.message) == (
+        row.kind,
+        reason,
+        row.sentence,
+    )
 
 
-def test_an_unknown_fail_reason_is_still_a_refusal(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
+def test_an_unknown_fail_reason_is_still_a_refusal(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
     handle = post(tiktok, replace(request_, caption="[sim:fail=brand_new_reason]"))
     found = tiktok.locate(request_, handle)
     assert isinstance(found, Rejected)
@@ -304,7 +329,8 @@ def test_every_code_becomes_its_error_whatever_the_status(
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, "content"), (401, "reauth"), (403, "account"), (429, "rate"), (503, "transient")]
+    ("status", "kind"),
+    [(400, "content"), (401, "reauth"), (403, "account"), (429, "rate"), (503, "transient")],
 )
 def test_a_code_nobody_knows_is_judged_by_its_status(
     tiktok: Platform, sim: Sim, request_: PublishRequest, status: int, kind: str
