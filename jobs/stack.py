@@ -27,7 +27,7 @@ from app.embedded import (
     write_private,
     write_redis_config,
 )
-from jobs import environment, seed, sessions, welcome
+from jobs import environment, schema, seed, sessions, welcome
 from jobs.environment import Refused
 from jobs.supervisor import Program, StartFailed, Stopped, Supervisor
 
@@ -82,8 +82,6 @@ class Stack:
             self.supervisor.require(redis, lambda: redis_answers(self.redis_url, seconds=0), seconds=10)
         if sandbox:
             self.supervisor.require(sandbox, lambda: answers(self.sandbox_url), seconds=READY_SECONDS)
-        if self.mode == "serve":
-            self._examine()
         self._start_ours()
         environment.describe(self.data_dir, mode=self.mode, url=self.url, sandbox_url=self.sandbox_url)
         write_private(self.data_dir / "run" / "stack.env", environment.as_env_file(self.decided))
@@ -148,7 +146,7 @@ class Stack:
         (self.data_dir / "sandbox.port").write_text(f"{port}\n")
         env = self.environment() | {"SANDBOX_STATE_DIR": str(self.data_dir / "sandbox")}
         options = ["--worker-class", "gthread", "--threads", "32", "--bind", f"{LOOPBACK}:{port}"]
-        command = [*python("gunicorn"), *options, "--timeout", "0", "sandbox.wsgi:app"]
+        command = [*python("gunicorn"), *options, "--timeout", "0", "--no-control-socket", "sandbox.wsgi:app"]
         return self.supervisor.start(Program("sandbox", command, env, is_base=True))
 
     def _sandbox_port(self) -> int:
@@ -157,24 +155,27 @@ class Stack:
         return int(path.read_text()) if path.exists() else SANDBOX_PORT
 
     def _migrate(self) -> None:
+        if schema.is_newest(self.settings.sqlalchemy_url):
+            return
         migrate = Program("migrate", python("flask", "db", "upgrade"), self.environment())
-        self.supervisor.run_once(migrate, seconds=600)
-
-    def _examine(self) -> None:
-        """Refuse to serve on parts that would lose what was promised, a database that forgets for one."""
-        doctor = Program("doctor", python("flask", "doctor", "--before-start"), self.environment())
-        self.supervisor.run_once(doctor, seconds=60)
+        self.supervisor.finish(self.supervisor.begin(migrate), seconds=600)
 
     def _start_ours(self) -> None:
         if self.sandbox_url:
             self.decided |= seed.platform_settings(self.sandbox_url, self.given)
         env = self.environment()
-        web = [*python("gunicorn"), "--config", "gunicorn.conf.py", "wsgi:app"]
-        program = self.supervisor.start(Program("web", web, env))
-        self.supervisor.start(Program("workers", python("flask", "workers"), env))
+        doctor = Program("doctor", python("flask", "doctor", "--before-start"), env)
+        if self.mode == "serve":
+            self.supervisor.begin(doctor)
+        gunicorn = [*python("gunicorn"), "--config", "gunicorn.conf.py", "wsgi:app"]
+        # Uploads under way and calls to platforms may end; a second Ctrl-C does not wait for them.
+        web = self.supervisor.start(Program("web", gunicorn, env, stop_seconds=35))
+        self.supervisor.start(Program("workers", python("flask", "workers"), env, stop_seconds=20))
+        if self.mode == "serve":
+            # Nothing is published before it is known that nothing published can be forgotten.
+            self.supervisor.finish(doctor, seconds=60)
         self.supervisor.start(Program("dispatcher", python("flask", "dispatcher"), env))
-        ready = f"{self.url}/health/ready"
-        self.supervisor.require(program, lambda: answers(ready), seconds=READY_SECONDS)
+        self.supervisor.require(web, lambda: answers(f"{self.url}/health/ready"), seconds=READY_SECONDS)
 
     def plant(self) -> seed.Seed:
         """Make the login, the key and the channels that are missing. Raises SeedFailed."""

@@ -64,6 +64,7 @@ class Supervisor:
     data_dir: Path
     say: Callable[[str], None]
     programs: list[Program] = field(default_factory=list)
+    passing: list[Program] = field(default_factory=list)  # end by themselves
     stop_requests: int = 0
 
     def __post_init__(self) -> None:
@@ -106,9 +107,14 @@ class Supervisor:
         os.write(self._guard, f"{program.process.pid}\n".encode())
         self.run.joinpath(f"{program.name}.pid").write_text(f"{program.process.pid}\n")
 
-    def run_once(self, program: Program, *, seconds: float) -> None:
-        """Run a program to its end. Raises StartFailed when it fails or takes too long, Stopped."""
+    def begin(self, program: Program) -> Program:
+        """Start a program that ends by itself; `finish` must follow."""
+        self.passing.append(program)
         self._spawn(program)
+        return program
+
+    def finish(self, program: Program, *, seconds: float) -> None:
+        """Wait for its end. Raises StartFailed when it fails or takes too long, Stopped."""
         assert program.process is not None
         try:
             self.wait_until(lambda: not program.is_running, seconds=seconds)
@@ -118,6 +124,7 @@ class Supervisor:
                 )
         finally:
             self._end([program])
+            self.passing.remove(program)
 
     def wait_until(self, is_true: Callable[[], bool], *, seconds: float) -> bool:
         """Wait for something, looking after the programs meanwhile; False when the time is up.
@@ -191,8 +198,9 @@ class Supervisor:
     def stop(self) -> None:
         """End every program, the base last; a second request to stop makes it short."""
         self.stop_requests = min(self.stop_requests, 1)
+        everything = [*self.passing, *self.programs]
         for is_base in (False, True):
-            self._end([program for program in self.programs if program.is_base == is_base])
+            self._end([program for program in everything if program.is_base == is_base])
         self.programs.clear()
 
     def _end(self, programs: list[Program]) -> None:
