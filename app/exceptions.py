@@ -12,6 +12,7 @@
     ├── ResourceNotFoundError           404 RESOURCE_NOT_FOUND
     ├── ResourceAlreadyExistsError      409 RESOURCE_ALREADY_EXISTS
     │   └── StateConflictError          409 STATE_CONFLICT
+    │       └── PreconditionFailedError 412 PRECONDITION_FAILED
     ├── PlatformAPIError                502 PLATFORM_API_ERROR
     │   ├── PlatformAuthError           502 PLATFORM_AUTH_ERROR
     │   ├── PlatformRateLimitError      429 PLATFORM_RATE_LIMIT
@@ -141,6 +142,13 @@ class StateConflictError(ResourceAlreadyExistsError):
 
     code = "STATE_CONFLICT"
     default_message = "This cannot be done in the resource's present state."
+
+
+class PreconditionFailedError(StateConflictError):
+    """The caller knew an older version of the resource; details say `found` and the present `version`."""
+
+    status, code = 412, "PRECONDITION_FAILED"
+    default_message = "It was changed meanwhile. Read it again and repeat with its new version."
 
 
 class PlatformAPIError(AppException):

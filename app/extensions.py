@@ -61,6 +61,16 @@ def read_only() -> Iterator[None]:
         _read_only.reset(token)
 
 
+@contextmanager
+def read_write() -> Iterator[None]:
+    """Transactions begun inside may write, in a request whose method says it only reads."""
+    token = _read_only.set(False)
+    try:
+        yield
+    finally:
+        _read_only.reset(token)
+
+
 def init_app(app: Flask, settings: Settings) -> None:
     """Bind every extension to the app, but for the limiter: app/routes binds it, once callers are known."""
     app.config.update(_flask_config(settings))

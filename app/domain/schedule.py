@@ -24,15 +24,18 @@ WALL_CLOCK = "a local time without an offset, such as 2027-01-31T18:00:00, besid
 
 @dataclass(frozen=True)
 class Schedule:
-    """`at` is the instant in UTC; `timezone` and `local` are what the user meant, where they said it.
-
-    `note` tells the user when the wall clock they named does not exist or exists twice.
-    """
+    """`at` is the instant in UTC; `timezone` and `local` are what the user meant, where they said it."""
 
     at: datetime
     timezone: str | None = None
     local: str | None = None
-    note: str | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What became of a wall clock that does not exist, or exists twice; None for all others."""
+        if self.timezone is None or self.local is None:
+            return None
+        return _note(datetime.fromisoformat(self.local), self.at, zoneinfo.ZoneInfo(self.timezone))
 
 
 def from_instant(
@@ -93,7 +96,7 @@ def from_wall_clock(
         )
     zone = _zone(timezone)
     at = _within_reach(_to_utc(wall_clock.replace(tzinfo=zone), text, field), text, now=now, field=field)
-    return Schedule(at, timezone, wall_clock.isoformat(), _note(wall_clock, at, zone))
+    return Schedule(at, timezone, wall_clock.isoformat())
 
 
 def later_than(text: str, *, due_at: datetime, field: str = "late_until") -> datetime:
@@ -116,6 +119,11 @@ def check_late_until(until: datetime, *, due_at: datetime, field: str = "late_un
             found=_shown(until),
             allowed=f"after {_shown(due_at)}",
         )
+
+
+def check_reach(at: datetime, *, now: datetime, field: str = "scheduled_at") -> None:
+    """Raise when a time that was set before lies in the past by now, or too far ahead."""
+    _within_reach(at, _shown(at), now=now, field=field)
 
 
 def contradiction(given: list[str]) -> InvalidScheduleTimeError:

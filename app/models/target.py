@@ -188,6 +188,22 @@ class Target(WorkMixin, Owned):
         return bool(found.rowcount)  # type: ignore[attr-defined]
 
     @classmethod
+    def take_back(cls, refs: Sequence[TargetRef], *, states: Collection[State], **values: Any) -> set[uuid.UUID]:
+        """Write columns other than `state` to targets in `states`; return the ids of those found there.
+
+        The fence is raised, so whoever works on them loses them.
+        """
+        assert "state" not in values
+        statement = (
+            update(cls)
+            .where(cls.id.in_([ref.id for ref in refs]), cls.state.in_(list(states)))
+            .values(fence=cls.fence + 1, lease_until=None, attempts=0, updated_at=clock.now(), **values)
+            .returning(cls.id)
+            .execution_options(synchronize_session=False)
+        )
+        return set(db.session.scalars(statement))
+
+    @classmethod
     def renew(cls, ref: TargetRef, until: datetime) -> bool:
         """Extend the lease; return False when it was lost."""
         return cls.note(ref, lease_until=until, next_at=until)

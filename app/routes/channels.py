@@ -1,0 +1,56 @@
+"""Connected accounts."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from app.models import Channel
+from app.models.page import Page
+from app.routes.base import Blueprint, principal
+from app.schemas.base import page_schema
+from app.schemas.channels import ChannelSchema, ChannelsQuerySchema
+from app.services import channels
+
+blp = Blueprint("channels", __name__, description="Channels: the accounts posts go to.")
+
+
+@blp.get("/channels")
+@blp.requires(role="viewer", scope="read")
+@blp.arguments(ChannelsQuerySchema, location="query")
+@blp.response(200, page_schema(ChannelSchema))
+def list_channels(query: dict[str, Any]) -> Page[Channel]:
+    """List the workspace's channels, newest first."""
+    return channels.list_channels(principal(), **query)
+
+
+@blp.get("/channels/<uuid:channel_id>")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, ChannelSchema)
+def get_channel(channel_id: uuid.UUID) -> Channel:
+    """Get a channel."""
+    return channels.get(principal(), channel_id)
+
+
+@blp.post("/channels/<uuid:channel_id>/pause")
+@blp.requires(role="editor", scope="write")
+@blp.response(200, ChannelSchema)
+def pause_channel(channel_id: uuid.UUID) -> Channel:
+    """Hold everything that waits for this channel, at once."""
+    return channels.pause(principal(), channel_id)
+
+
+@blp.post("/channels/<uuid:channel_id>/resume")
+@blp.requires(role="editor", scope="publish")
+@blp.response(200, ChannelSchema)
+def resume_channel(channel_id: uuid.UUID) -> Channel:
+    """Let go of what the pause held."""
+    return channels.resume(principal(), channel_id)
+
+
+@blp.delete("/channels/<uuid:channel_id>")
+@blp.requires(role="editor", scope="write")
+@blp.response(204)
+def delete_channel(channel_id: uuid.UUID) -> None:
+    """Disconnect a channel: what waits for it is held, its history stays, its grant is given back."""
+    channels.disconnect(principal(), channel_id)

@@ -1,0 +1,117 @@
+"""Posts and when they go out."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import Response, jsonify
+
+from app.models import Post
+from app.models.page import Page
+from app.routes.base import Blueprint, principal
+from app.routes.idempotency import once, wanted_version
+from app.schemas.base import page_schema
+from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
+from app.schemas.posts import (
+    NewPostQuerySchema,
+    NewPostSchema,
+    PostChangesSchema,
+    PostSchema,
+    PostsQuerySchema,
+    PreviewSchema,
+    TimelineSchema,
+)
+from app.services import edits, posts, timeline
+
+blp = Blueprint("posts", __name__, description="Posts: a video and its words, for one or more channels.")
+TIMES = frozenset({"scheduled_at", "scheduled_local", "publish_now"})
+
+
+def _tagged(post: Post) -> tuple[Post, dict[str, str]]:
+    return post, {"ETag": f'"{post.version}"'}
+
+
+@blp.post("/posts")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(NewPostSchema)
+@blp.arguments(NewPostQuerySchema, location="query")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(201, PostSchema)
+@blp.alt_response(200, schema=PreviewSchema, description="A dry run: what would have been stored.")
+def create_post(body: Any, query: dict[str, Any], headers: dict[str, Any]) -> Post | Response:
+    """Make a post: schedule it, publish it now, or keep it as a draft."""
+    if query["dry_run"]:
+        return jsonify(PreviewSchema().dump(posts.preview(body, principal())))
+    if not body.get("draft"):
+        principal().check(role="editor", scope="publish")
+    return once(
+        headers["idempotency_key"],
+        lambda remember: posts.create(body, principal(), remember=remember),
+        schema=PostSchema,
+        status=201,
+    )
+
+
+@blp.get("/posts")
+@blp.requires(role="viewer", scope="read")
+@blp.arguments(PostsQuerySchema, location="query")
+@blp.response(200, page_schema(PostSchema))
+def list_posts(query: dict[str, Any]) -> Page[Post]:
+    """List posts, newest first."""
+    return posts.list_posts(principal(), **query)
+
+
+@blp.get("/posts/<uuid:post_id>")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, PostSchema)
+def get_post(post_id: uuid.UUID) -> tuple[Post, dict[str, str]]:
+    """Get a post with its targets."""
+    return _tagged(posts.get(principal(), post_id))
+
+
+@blp.patch("/posts/<uuid:post_id>")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(PostChangesSchema)
+@blp.arguments(IfMatchHeaderSchema, location="headers")
+@blp.response(200, PostSchema)
+def update_post(body: Any, headers: dict[str, Any], post_id: uuid.UUID) -> tuple[Post, dict[str, str]]:
+    """Change a post that has not gone out. A time schedules a draft; `draft` takes it back."""
+    if TIMES & body.keys():
+        principal().check(role="editor", scope="publish")
+    version = wanted_version(headers["if_match"])
+    return _tagged(edits.edit_post(principal(), post_id, body, version=version))
+
+
+@blp.post("/posts/<uuid:post_id>/cancel")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, PostSchema)
+def cancel_post(headers: dict[str, Any], post_id: uuid.UUID) -> Post | Response:
+    """Stop everything of a post that has not gone out."""
+    return once(
+        headers["idempotency_key"],
+        lambda remember: posts.cancel(principal(), post_id, remember=remember),
+        schema=PostSchema,
+    )
+
+
+@blp.post("/posts/<uuid:post_id>/publish-now")
+@blp.requires(role="editor", scope="publish")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, PostSchema)
+def publish_post_now(headers: dict[str, Any], post_id: uuid.UUID) -> Post | Response:
+    """Make everything of a post that still waits due at once."""
+    return once(
+        headers["idempotency_key"],
+        lambda remember: edits.publish_now(principal(), post_id, remember=remember),
+        schema=PostSchema,
+    )
+
+
+@blp.get("/posts/<uuid:post_id>/timeline")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, TimelineSchema)
+def get_post_timeline(post_id: uuid.UUID) -> dict[str, Any]:
+    """Read what happened to a post, oldest first."""
+    return {"data": timeline.of_post(principal(), post_id)}

@@ -1,0 +1,105 @@
+"""Targets: a post on one channel."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from flask import Response
+
+from app.models import Attempt, Target
+from app.models.page import Page
+from app.routes.base import Blueprint, principal
+from app.routes.idempotency import once, wanted_version
+from app.schemas.base import PageQuerySchema, page_schema
+from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
+from app.schemas.targets import (
+    AttemptSchema,
+    ResolutionSchema,
+    RetrySchema,
+    TargetChangesSchema,
+    TargetSchema,
+    TargetsQuerySchema,
+)
+from app.services import edits, targets
+
+blp = Blueprint("targets", __name__, description="Targets: a post on one channel, with its own state.")
+
+
+@blp.get("/targets")
+@blp.requires(role="viewer", scope="read")
+@blp.arguments(TargetsQuerySchema, location="query")
+@blp.response(200, page_schema(TargetSchema))
+def list_targets(query: dict[str, Any]) -> Page[Target]:
+    """List targets by the time they are due: what is planned, what went out, what needs somebody."""
+    return targets.list_targets(principal(), **query)
+
+
+@blp.get("/targets/<uuid:target_id>")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, TargetSchema)
+def get_target(target_id: uuid.UUID) -> Target:
+    """Get a target."""
+    return targets.get(principal(), target_id)
+
+
+@blp.get("/targets/<uuid:target_id>/attempts")
+@blp.requires(role="viewer", scope="read")
+@blp.arguments(PageQuerySchema, location="query")
+@blp.response(200, page_schema(AttemptSchema))
+def list_target_attempts(query: dict[str, Any], target_id: uuid.UUID) -> Page[Attempt]:
+    """List every dealing with the platform for this target, oldest first."""
+    return targets.list_attempts(principal(), target_id, **query)
+
+
+@blp.patch("/targets/<uuid:target_id>")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(TargetChangesSchema)
+@blp.arguments(IfMatchHeaderSchema, location="headers")
+@blp.response(200, TargetSchema)
+def update_target(body: Any, headers: dict[str, Any], target_id: uuid.UUID) -> Target:
+    """Change a target that has not gone out, or what a failed one says before it is tried again."""
+    version = wanted_version(headers["if_match"])
+    return edits.edit_target(principal(), target_id, body, version=version)
+
+
+@blp.post("/targets/<uuid:target_id>/cancel")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, TargetSchema)
+def cancel_target(headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+    """Stop a target, as long as it has not gone out."""
+    return once(
+        headers["idempotency_key"],
+        lambda remember: targets.cancel(principal(), target_id, remember=remember),
+        schema=TargetSchema,
+    )
+
+
+@blp.post("/targets/<uuid:target_id>/retry")
+@blp.requires(role="editor", scope="publish")
+@blp.arguments(RetrySchema, required=False)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, TargetSchema)
+def retry_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+    """Give a failed or missed target another try, now or at a time."""
+    at = body.get("scheduled_at")
+    return once(
+        headers["idempotency_key"],
+        lambda remember: targets.retry(principal(), target_id, scheduled_at=at, remember=remember),
+        schema=TargetSchema,
+    )
+
+
+@blp.post("/targets/<uuid:target_id>/resolve")
+@blp.requires(role="editor", scope="publish")
+@blp.arguments(ResolutionSchema)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, TargetSchema)
+def resolve_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+    """Say what became of a target whose end is not known, after looking at the account."""
+    return once(
+        headers["idempotency_key"],
+        lambda remember: targets.resolve(principal(), target_id, **body, remember=remember),
+        schema=TargetSchema,
+    )

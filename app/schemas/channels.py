@@ -1,0 +1,38 @@
+"""Bodies and queries of channels."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from app.schemas.base import Instant, PageQuerySchema, Schema
+
+STATUSES = ("active", "needs_reconnect", "disconnected")
+
+
+class ChannelsQuerySchema(PageQuerySchema):
+    status = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATUSES),
+        metadata={"description": "Without it: all but disconnected ones."},
+    )
+    platform = fields.String(load_default=None, validate=validate.Length(1, 50))
+
+
+class ChannelNameSchema(Schema):
+    """A channel as it is shown beside a target."""
+
+    id = fields.UUID(required=True)
+    platform = fields.String(required=True)
+    username = fields.String(required=True)
+    display_name = fields.String(required=True)
+    avatar_url = fields.String(allow_none=True, required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+
+
+class ChannelSchema(ChannelNameSchema):
+    server = fields.String(required=True)
+    remote_id = fields.String(required=True)
+    profile_url = fields.String(allow_none=True, required=True)
+    paused_at = Instant(allow_none=True, required=True)
+    created_at = Instant(required=True)
+    updated_at = Instant(required=True)

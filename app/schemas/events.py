@@ -1,0 +1,31 @@
+"""The outbox as it is read."""
+
+from __future__ import annotations
+
+from marshmallow import fields, validate
+
+from app.schemas.base import DEFAULT_PAGE, MAX_PAGE, Instant, PaginationSchema, Schema
+
+
+class EventsQuerySchema(Schema):
+    after = fields.Integer(
+        load_default=0,
+        validate=validate.Range(0, 2**63 - 1),
+        metadata={"description": "`pagination.next_cursor` of the page before; 0: from the beginning."},
+    )
+    limit = fields.Integer(load_default=DEFAULT_PAGE, validate=validate.Range(1, MAX_PAGE))
+
+
+class EventSchema(Schema):
+    seq = fields.Integer(required=True, metadata={"description": "Rises; what to continue after."})
+    type = fields.String(required=True, metadata={"description": "noun.change, e.g. target.published."})
+    post_id = fields.UUID(allow_none=True, required=True)
+    target_id = fields.UUID(allow_none=True, required=True)
+    subject_id = fields.UUID(allow_none=True, required=True)
+    data = fields.Dict(required=True)
+    created_at = Instant(required=True)
+
+
+class EventsSchema(Schema):
+    data = fields.List(fields.Nested(EventSchema), required=True)
+    pagination = fields.Nested(PaginationSchema, required=True)

@@ -1,0 +1,165 @@
+"""Bodies and queries of posts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate, validates_schema
+
+from app.domain.schedule import Schedule
+from app.models import Post
+from app.schemas.base import Instant, PageQuerySchema, Schema
+from app.schemas.targets import MAX_CAPTION, MAX_TITLE, STATUSES, TIME, NewTargetSchema, TargetSchema
+
+MAX_TARGETS = 50
+MAX_LABELS = 20
+MAX_LABEL = 50
+MAX_METADATA_BYTES = 8 * 1024
+NOT_STORED = ("id", "created_at", "updated_at")
+
+
+def _small(metadata: dict[str, Any]) -> None:
+    found = len(json.dumps(metadata, ensure_ascii=False).encode())
+    if found > MAX_METADATA_BYTES:
+        raise ValidationError(f"Has {found} bytes as JSON, at most {MAX_METADATA_BYTES} fit.")
+
+
+class PostTextsSchema(Schema):
+    """What a post says, when, and what is kept beside it."""
+
+    title = fields.String(
+        allow_none=True,
+        validate=validate.Length(max=MAX_TITLE),
+        metadata={"description": "Else the video's."},
+    )
+    caption = fields.String(
+        allow_none=True,
+        validate=validate.Length(max=MAX_CAPTION),
+        metadata={"description": "Else the video's description."},
+    )
+    video_id = fields.UUID(allow_none=True)
+    scheduled_at = fields.String(
+        allow_none=True,
+        validate=validate.Length(1, 64),
+        metadata={"description": TIME, "format": "date-time"},
+    )
+    scheduled_local = fields.String(
+        allow_none=True,
+        validate=validate.Length(1, 64),
+        metadata={"description": "A wall clock without offset, such as 2027-01-31T18:00, beside a timezone."},
+    )
+    timezone = fields.String(
+        allow_none=True, validate=validate.Length(1, 64), metadata={"description": "Such as Europe/Berlin."}
+    )
+    publish_now = fields.Boolean()
+    draft = fields.Boolean()
+    late_until = fields.String(
+        allow_none=True,
+        validate=validate.Length(1, 64),
+        metadata={"description": "Until when it is worth publishing late. " + TIME, "format": "date-time"},
+    )
+    if_over_quota = fields.String(validate=validate.OneOf(("fail", "defer")))
+    options = fields.Dict(
+        keys=fields.String(),
+        values=fields.Dict(keys=fields.String()),
+        metadata={"description": "By platform: {<platform>: {...}}; see GET /platforms."},
+    )
+    labels = fields.List(
+        fields.String(validate=validate.Length(1, MAX_LABEL)), validate=validate.Length(max=MAX_LABELS)
+    )
+    metadata = fields.Dict(
+        keys=fields.String(), validate=_small, metadata={"description": "Yours; kept as it is."}
+    )
+
+
+class NewPostSchema(PostTextsSchema):
+    targets = fields.List(
+        fields.Nested(NewTargetSchema), required=True, validate=validate.Length(1, MAX_TARGETS)
+    )
+
+
+class PostChangesSchema(PostTextsSchema):
+    @validates_schema
+    def _refuse_nothing(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("Say what to change.")
+
+
+class NewPostQuerySchema(Schema):
+    dry_run = fields.Boolean(
+        load_default=False,
+        metadata={"description": "Check everything and say what would happen; store nothing."},
+    )
+
+
+class PostsQuerySchema(PageQuerySchema):
+    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
+
+
+class PostSchema(Schema):
+    id = fields.UUID(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(STATUSES))
+    title = fields.String(required=True)
+    caption = fields.String(required=True)
+    video_id = fields.UUID(allow_none=True, required=True)
+    scheduled_at = Instant(allow_none=True, required=True)
+    timezone = fields.String(allow_none=True, required=True)
+    scheduled_local = fields.String(allow_none=True, required=True)
+    schedule_note = fields.Method(
+        "_note",
+        required=True,
+        allow_none=True,
+        metadata={
+            "type": "string",
+            "description": "What became of a local time that is skipped or comes twice.",
+        },
+    )
+    late_until = Instant(allow_none=True, required=True)
+    options = fields.Dict(required=True)
+    labels = fields.List(fields.String(), required=True)
+    metadata = fields.Dict(attribute="details", required=True)
+    targets = fields.List(fields.Nested(TargetSchema), required=True)
+    created_by = fields.UUID(allow_none=True, required=True)
+    created_via = fields.String(required=True)
+    version = fields.Integer(
+        required=True, metadata={"description": "Raised by edits; send it as If-Match to edit what you saw."}
+    )
+    created_at = Instant(required=True)
+    updated_at = Instant(required=True)
+
+    def _note(self, post: Post) -> str | None:
+        if post.scheduled_at is None:
+            return None
+        return Schedule(post.scheduled_at, post.timezone, post.scheduled_local).note
+
+
+class PreviewTargetSchema(TargetSchema):
+    """A target that was not stored: what has no value before that is left out."""
+
+    class Meta(Schema.Meta):
+        exclude = (*NOT_STORED, "post_id", "retries", "progress_bytes", "attempts_url")
+
+
+class PreviewSchema(PostSchema):
+    """A post that was not stored."""
+
+    class Meta(Schema.Meta):
+        exclude = (*NOT_STORED, "version")
+
+    targets = fields.List(fields.Nested(PreviewTargetSchema), required=True)
+    dry_run = fields.Constant(True)
+
+
+class TimelineEntrySchema(Schema):
+    at = Instant(required=True)
+    kind = fields.String(required=True, validate=validate.OneOf(("event", "attempt")))
+    type = fields.String(required=True)
+    sentence = fields.String(required=True)
+    target_id = fields.UUID(allow_none=True, required=True)
+    channel = fields.String(allow_none=True, required=True)
+    details = fields.Dict(required=True)
+
+
+class TimelineSchema(Schema):
+    data = fields.List(fields.Nested(TimelineEntrySchema), required=True)

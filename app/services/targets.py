@@ -1,0 +1,249 @@
+"""Targets: the worklist, and what a person may do with a single one. Editing is in `edits`."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import joinedload
+
+from app import clock
+from app.domain import schedule
+from app.domain.principal import Principal
+from app.domain.target_state import BEFORE_INTENT, RETRYABLE, STATUS, WAITING, State
+from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError, VideoValidationError
+from app.extensions import db
+from app.models import Attempt, Channel, Post, Target, Video
+from app.models.base import JsonObject
+from app.models.page import Page, paginate
+from app.queue import wake_dispatcher
+from app.services import planning, repost
+from app.services.changes import AFRESH
+from app.services.idempotency import Remember, forget
+from app.services.platforms import registry
+from app.services.settling import NO_HANDLE
+from app.services.validation import Placed, check, spec_problems
+
+NEEDS_A_PERSON: tuple[State, ...] = ("unknown", "awaiting_user", "failed", "missed")
+
+
+# -- finding
+
+
+def list_targets(
+    principal: Principal,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    status: str | None = None,
+    channel_id: uuid.UUID | None = None,
+    due_from: datetime | None = None,
+    due_to: datetime | None = None,
+    needs_action: bool | None = None,
+) -> Page[Target]:
+    """Return the workspace's targets by the time they are due, earliest first; drafts without a time last.
+
+    `due_to` is exclusive. `needs_action`: only those that go no further without a person (or only the others).
+    """
+    query = select(Target).where(Target.workspace_id == principal.workspace_id)
+    if status:
+        query = query.where(Target.state.in_([state for state, shown in STATUS.items() if shown == status]))
+    if channel_id:
+        query = query.where(Target.channel_id == channel_id)
+    if due_from:
+        query = query.where(Target.due_at >= due_from)
+    if due_to:
+        query = query.where(Target.due_at < due_to)
+    if needs_action is not None:
+        stuck = or_(
+            Target.state.in_(NEEDS_A_PERSON), Target.state.in_(WAITING) & (Target.hold == "reconnect")
+        )
+        query = query.where(stuck if needs_action else ~stuck)
+    query = query.options(joinedload(Target.channel))
+    return paginate(query, by=(Target.due_at, Target.id), limit=limit, cursor=cursor, newest_first=False)
+
+
+def get(principal: Principal, target_id: uuid.UUID) -> Target:
+    """Return a target with its channel. Raises ResourceNotFoundError."""
+    return _load(select(Target).where(Target.workspace_id == principal.workspace_id), target_id)
+
+
+def _load(query: Select[Target], target_id: uuid.UUID) -> Target:
+    query = query.where(Target.id == target_id).options(joinedload(Target.channel))
+    found = db.session.scalar(query.execution_options(populate_existing=True))
+    if found is None:
+        raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
+    return found
+
+
+def list_attempts(
+    principal: Principal, target_id: uuid.UUID, *, limit: int, cursor: str | None = None
+) -> Page[Attempt]:
+    """Return the ledger of a target: every dealing with the platform, oldest first."""
+    get(principal, target_id)
+    query = select(Attempt).where(Attempt.target_id == target_id)
+    return paginate(query, by=(Attempt.id,), limit=limit, cursor=cursor, newest_first=False)
+
+
+# -- what a person may do
+
+
+def cancel(principal: Principal, target_id: uuid.UUID, *, remember: Remember = forget) -> Target:
+    """Stop a target; this wins until the intent to publish is written. Raises StateConflictError after that."""
+    target = get(principal, target_id)
+    if target.state == "cancelled":
+        return target
+    moved = target.state in BEFORE_INTENT and Target.move(
+        target.ref, before=BEFORE_INTENT, after="cancelled", fenced=False,
+        next_at=None, hold=None, hold_until=None, **NO_HANDLE,
+    )  # fmt: skip
+    if not moved:
+        _refuse(principal, target_id, "cancelled", BEFORE_INTENT)
+    return _finish(target_id, remember)
+
+
+def retry(
+    principal: Principal,
+    target_id: uuid.UUID,
+    *,
+    scheduled_at: str | None = None,
+    remember: Remember = forget,
+) -> Target:
+    """Give a failed or missed target another try, now or at a time of its own; checked like a new one."""
+    target = get(principal, target_id)
+    if target.state not in RETRYABLE:
+        _refuse(principal, target_id, "retried", RETRYABLE)
+    now = clock.now()
+    item = _placed(target, principal)
+    post = Post.get_owned(target.post_id, workspace_id=principal.workspace_id)
+    ref = target.ref
+    db.session.expunge_all()
+    target.due_at = schedule.from_instant(scheduled_at, now=now).at if scheduled_at else now
+    check(post, [item])
+    repost.check([target])
+    values = AFRESH | {
+        "due_at": target.due_at,
+        "own_time": True,
+        "late_until": target.due_at + planning.late_after(principal.workspace_id),
+        "next_at": planning.first_action(target, now=now),
+        "committed_at": None,
+        "published_at": None,
+        "remote_id": None,
+        "permalink": None,
+    }
+    if not Target.move(ref, before=RETRYABLE, after="scheduled", fenced=False, **values):
+        _refuse(principal, target_id, "retried", RETRYABLE)
+    Target.reckon_holds(Target.id == target_id)
+    return _finish(target_id, remember)
+
+
+def _placed(target: Target, principal: Principal) -> Placed:
+    channels = planning.owned(Channel, [target.channel_id], principal)
+    videos = planning.owned(Video, [target.video_id], principal)
+    return Placed(target, channels[target.channel_id], videos[target.video_id])
+
+
+def resolve(
+    principal: Principal,
+    target_id: uuid.UUID,
+    *,
+    outcome: str,
+    url: str | None = None,
+    remember: Remember = forget,
+) -> Target:
+    """Write down what a person found out about a target nobody could tell the end of.
+
+    `outcome`: published or not_published; `url` is where the post is seen.
+    """
+    target = get(principal, target_id)
+    if url is not None and outcome != "published":
+        raise ValidationError(details={"url": ["Only a published post has an address. Leave this out."]})
+    ref, values = target.ref, _found_out(target, outcome, url)
+    after: State = "published" if outcome == "published" else "failed"
+    if not Target.move(ref, before={"unknown"}, after=after, fenced=False, next_at=None, **values):
+        _refuse(principal, target_id, "resolved", {"unknown"})
+    return _finish(target_id, remember)
+
+
+def _found_out(target: Target, outcome: str, url: str | None) -> dict[str, Any]:
+    if outcome == "published":
+        return {"published_at": target.committed_at or clock.now(), "permalink": url, "error": None}
+    error: JsonObject = {
+        "code": "NOT_PUBLISHED",
+        "message": "Somebody looked: the post is not there. It may be tried again.",
+        "details": {},
+        "platform": target.platform,
+        "platform_code": None,
+        "kind": "content",
+        "retryable": False,
+        "retry_at": None,
+        "action": "edit",
+    }
+    return {"error": error, "committed_at": None}
+
+
+def _refuse(principal: Principal, target_id: uuid.UUID, verb: str, allowed: Any) -> None:
+    """Raise StateConflictError that says the state the target is really in."""
+    db.session.rollback()
+    state = get(principal, target_id).state
+    states = sorted(allowed)
+    raise StateConflictError(
+        f"This target is {state}; only one that is {' or '.join(states)} can be {verb}.",
+        {"state": state, "allowed": states},
+    )
+
+
+def _finish(target_id: uuid.UUID, remember: Remember) -> Target:
+    """Commit, wake the dispatcher, and return the target as it is now."""
+    found = _load(select(Target), target_id)
+    remember(found)
+    db.session.flush()
+    db.session.expunge_all()
+    db.session.commit()
+    wake_dispatcher()
+    return found
+
+
+# -- when a video's measuring ends
+
+
+def media_settled(video_id: uuid.UUID) -> None:
+    """Let go of, or end, what waited for a video. Call it after the video's state is written, in that transaction.
+
+    A ready video is held against the limits of each waiting target's platform; a rejected one ends them all.
+    The caller commits, then wakes the dispatcher.
+    """
+    db.session.flush()
+    video = db.session.get_one(Video, video_id, populate_existing=True)
+    waiting = list(
+        db.session.scalars(
+            select(Target).where(Target.video_id == video_id, Target.state.in_(WAITING)).order_by(Target.id)
+        )
+    )
+    for name in sorted({target.platform for target in waiting}):
+        error = _media_error(video, name)
+        if error is not None:
+            refs = [target.ref for target in waiting if target.platform == name]
+            Target.move_many(
+                refs, before=WAITING, after="failed", fenced=False, error=error, next_at=None, hold=None
+            )
+    Target.reckon_holds(Target.video_id == video_id)
+
+
+def _media_error(video: Video, platform: str) -> dict[str, Any] | None:
+    """Return the error of every target of this platform, or None when the video may go there."""
+    guidance = {
+        "platform": platform, "platform_code": None, "kind": "media", "retryable": False,
+        "retry_at": None, "action": "edit",
+    }  # fmt: skip
+    if video.state != "ready":
+        reason = video.error or VideoValidationError("This video cannot be used.").to_dict()
+        return {**reason, **guidance}
+    problems = spec_problems(video, registry().get(platform))
+    if not problems:
+        return None
+    details = {problem.rule: {"found": problem.measured, "allowed": problem.allowed} for problem in problems}
+    message = " ".join(problem.message for problem in problems)
+    return VideoValidationError(message, details).to_dict() | guidance

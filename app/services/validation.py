@@ -1,0 +1,73 @@
+"""What is wrong with a target: its channel, its video, its words and options, as its platform counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from app.domain import video_spec
+from app.domain.video_spec import VideoFacts
+from app.exceptions import PlatformValidationError
+from app.models import Channel, Post, Target, Video
+from app.platforms.base import Platform
+from app.services.platforms import registry
+from app.services.publishing import effective_options
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A target with the rows it stands on. `prefix` is how its fields are called in errors."""
+
+    target: Target
+    channel: Channel
+    video: Video
+    prefix: str = ""
+
+
+def check(post: Post, placed: Sequence[Placed]) -> None:
+    """Raise PlatformValidationError with every problem of every target that is not a draft."""
+    details: dict[str, list[str]] = {}
+    for item in placed:
+        if item.target.state == "draft":
+            continue
+        for name, message in target_problems(post, item):
+            details.setdefault(item.prefix + name, []).append(message)
+    if details:
+        raise PlatformValidationError(details=details)
+
+
+def target_problems(post: Post, item: Placed) -> Iterable[tuple[str, str]]:
+    """Yield (field, what is wrong) of one target: its channel, its video, and its words as the platform counts."""
+    target, platform = item.target, registry().get(item.target.platform)
+    if item.channel.status == "disconnected":
+        yield "channel_id", "This channel is disconnected. Connect it again, or leave it out."
+    yield from (("video_id", message) for message in video_problems(item.video, platform))
+    title, caption = effective_texts(post, target)
+    options = effective_options(post, target)
+    for problem in platform.validate(title=title, caption=caption, options=options):
+        yield problem.field, problem.message
+
+
+def effective_texts(post: Post, target: Target) -> tuple[str, str]:
+    """Return title and caption as they go out: the target's own, else the post's."""
+    title = post.title if target.title is None else target.title
+    return title, post.caption if target.caption is None else target.caption
+
+
+def video_problems(video: Video, platform: Platform) -> list[str]:
+    """Return why this video cannot go to this platform; of one that is still measured nothing is known yet."""
+    if video.state == "rejected":
+        return [f"This video was rejected: {(video.error or {}).get('message', 'it cannot be used')}"]
+    if video.state == "archived":
+        return ["The file of this video was deleted. Upload it again."]
+    return [f"{platform.label}: {problem.message}" for problem in spec_problems(video, platform)]
+
+
+def spec_problems(video: Video, platform: Platform) -> list[video_spec.Problem]:
+    """Return the platform's limits this video breaks.
+
+    Also those a conversion could mend: until there are conversions, what is uploaded is what goes out.
+    """
+    if video.facts is None:
+        return []
+    return video_spec.problems(VideoFacts.from_dict(video.facts), platform.video_spec)
