@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from flask import Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
-from werkzeug.http import dump_options_header
 
 from app.routes.base import Blueprint
 from app.services import files
@@ -66,7 +67,7 @@ def _wanted_range(file: LinkedFile) -> tuple[int, int]:
 def _headers(file: LinkedFile) -> Headers:
     headers = Headers()
     headers["Content-Type"] = file.content_type
-    headers["Content-Disposition"] = dump_options_header("inline", {"filename": file.name})
+    headers["Content-Disposition"] = _disposition(file.name)
     headers["Accept-Ranges"] = "bytes"
     headers["ETag"] = f'"{file.etag}"'
     headers["Cache-Control"] = f"private, max-age={file.expires_in}"
@@ -74,3 +75,9 @@ def _headers(file: LinkedFile) -> Headers:
     headers["Content-Security-Policy"] = NOTHING_RUNS
     headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return headers
+
+
+def _disposition(name: str) -> str:
+    """Name the file for whoever saves it: in ASCII for old readers, whole for the others (RFC 6266)."""
+    plain = name.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "'")
+    return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

@@ -13,7 +13,8 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
-from app.exceptions import ValidationError
+from app.exceptions import PayloadTooLargeError, ValidationError
+from app.extensions import settings
 from app.schemas.videos import VideoTextsSchema
 from app.services.uploads import Incoming
 
@@ -37,6 +38,7 @@ def incoming_video(request: Request, query: Mapping[str, str]) -> Incoming:
     texts = {name: query[name] for name in ("title", "description") if name in query}
     name = query.get("filename") or unquote(request.headers.get("X-Filename", ""))
     if kind == "multipart/form-data":
+        _refuse_long_form(request.content_length)
         return FormFile(request.stream, boundary=request.mimetype_params.get("boundary", ""), texts=texts)
     if kind and kind != "application/octet-stream" and not kind.startswith("video/"):
         raise UnsupportedMediaType(
@@ -45,6 +47,16 @@ def incoming_video(request: Request, query: Mapping[str, str]) -> Incoming:
     return RawBody(
         request.stream, filename=clean_filename(name), total_bytes=request.content_length, texts=texts
     )
+
+
+def _refuse_long_form(announced: int | None) -> None:
+    """Raise PayloadTooLargeError when even a file with the longest texts beside it would be shorter."""
+    allowed = settings().max_upload_bytes
+    if announced is not None and announced > allowed + FORM_MEMORY:
+        raise PayloadTooLargeError(
+            f"The form has {announced} bytes; files of at most {allowed} are allowed. Send a smaller one.",
+            {"found": announced, "allowed": allowed},
+        )
 
 
 def clean_filename(name: str) -> str:
@@ -133,12 +145,9 @@ class FormFile:
     def _next_event(self) -> Event:
         try:
             while isinstance(event := self._decoder.next_event(), NeedData):
-                piece = self._stream.read(CHUNK)
-                if not piece:
-                    raise BadRequest(CUT_OFF)
-                self._decoder.receive_data(piece)
+                self._decoder.receive_data(self._stream.read(CHUNK) or None)  # None: there is no more
         except ValueError as error:
-            raise BadRequest("The form cannot be read.") from error
+            raise BadRequest(CUT_OFF if self._decoder.complete else "The form cannot be read.") from error
         return event
 
 
