@@ -18,9 +18,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import uuid6
 from flask import Flask, Response, g, request
@@ -28,7 +26,15 @@ from loguru import logger as _loguru
 
 from app import clock
 from app.config import Settings
-from app.redaction import MAX_TEXT, know_secrets, may_hold_secrets, redact, redact_path, redact_value
+from app.redaction import (
+    MAX_TEXT,
+    know_secrets,
+    may_hold_secrets,
+    redact,
+    redact_path,
+    redact_value,
+    secrets_of,
+)
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -39,7 +45,14 @@ REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _QUIET_PATHS = ("/health", "/metrics")  # polled every few seconds by machines
 _CHATTY = ("urllib3", "botocore", "boto3", "s3transfer", "werkzeug", "alembic.runtime.plugins")
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# What a record carries besides our fields; RQ adds its jobs' arguments, which are nobody's to read.
+_NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "arguments",
+    "kwargs",
+}
 _RESERVED = frozenset({"timestamp", "level", "logger", "message", "exception"})
 
 _context: ContextVar[Mapping[str, str]] = ContextVar("log_context", default={})  # noqa: B039 - never mutated
@@ -147,7 +160,7 @@ class InterceptHandler(logging.Handler):
     """Hands the standard library's records to the one sink."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS}
+        extra = {key: value for key, value in vars(record).items() if key not in _NOT_FIELDS}
         level = record.levelname if record.levelname in logging.getLevelNamesMapping() else record.levelno
         try:
             message = record.getMessage()
@@ -167,7 +180,7 @@ def configure_logging(settings: Settings) -> None:
 
     Called before RQ or gunicorn start, the root logger's handler keeps them from adding their own.
     """
-    know_secrets(_secrets(settings))
+    know_secrets(secrets_of(settings))
     level = "DEBUG" if settings.debug else settings.log_level
     global _sink
     with suppress(ValueError):  # loguru's own default handler, or what an earlier call added
@@ -178,15 +191,6 @@ def configure_logging(settings: Settings) -> None:
         sink, level=level, format=lambda _record: "", backtrace=False, diagnose=False, colorize=False
     )
     _intercept(level)
-
-
-def _secrets(settings: Settings) -> Iterator[str]:
-    for item in fields(settings):
-        if item.metadata.get("secret"):
-            value = str(getattr(settings, item.name))
-            yield value
-            yield urlsplit(value).password or "" if "://" in value else ""
-    yield from (part.partition(":")[2] for part in settings.encryption_keys.split(","))
 
 
 def _intercept(level: str) -> None:
@@ -259,6 +263,7 @@ def _write(line: str) -> None:
 def init_app(app: Flask, settings: Settings) -> None:
     """Configure logging, give each request its id and write one access line for it."""
     configure_logging(settings)
+    app.log_exception = _log_bug  # type: ignore[method-assign]  # Flask's own shows signed links
     app.before_request(_begin_request)
     # First in the list runs last: the id is on every answer and the line shows what is really sent.
     app.after_request_funcs.setdefault(None, []).insert(0, _end_request)
@@ -289,6 +294,11 @@ def _end_request(response: Response) -> Response:
     line = f"{request.method} {path} {response.status_code}"
     _emit("DEBUG" if is_quiet else "INFO", "app.access", line, (), {}, extra=facts)
     return response
+
+
+def _log_bug(exc_info: Any) -> None:
+    line = f"Exception on {request.method} {redact_path(request.path)}"
+    _emit("ERROR", "app.bug", line, (), {}, exc_info=exc_info)
 
 
 def _forget_request(_error: BaseException | None) -> None:

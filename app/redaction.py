@@ -6,9 +6,13 @@ Patterns are linear in the length of the text (every repetition is bounded or an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from math import isfinite
 from typing import Any
+from urllib.parse import urlsplit
+
+from app.config import Settings
 
 REDACTED = "[redacted]"
 MAX_TEXT = (
@@ -65,6 +69,16 @@ def know_secrets(values: Iterable[str]) -> None:
     """Take these exact texts (the configured secrets) out of everything from now on; under 8 are ignored."""
     global _known_secrets
     _known_secrets = tuple(sorted({value for value in values if len(value) >= 8}, key=len, reverse=True))
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Yield the configured secrets, the passwords inside addresses and the keys of the ring among them."""
+    for item in fields(settings):
+        if item.metadata.get("secret"):
+            value = str(getattr(settings, item.name))
+            yield value
+            yield urlsplit(value).password or "" if "://" in value else ""
+    yield from (part.partition(":")[2] for part in settings.encryption_keys.split(","))
 
 
 def is_sensitive(name: str) -> bool:

@@ -50,7 +50,6 @@ def init_sentry(settings: Settings, *, transport: type[Transport] | None = None)
         release=settings.app_version,
         environment=settings.app_env,
         traces_sample_rate=settings.sentry_traces_sample_rate,
-        send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
         event_scrubber=EventScrubber(denylist=list(DENYLIST), recursive=True),
@@ -92,6 +91,9 @@ def capture_killed_horse(*, task_name: str, job_id: str, exit_status: int) -> No
 
 
 def _clean_event(event: Event, _hint: Hint) -> Event | None:
+    job: Any = event.get("extra", {}).get("rq-job")
+    if isinstance(job, dict):
+        job.pop("description", None)  # RQ writes the arguments into it
     cleaned: Event = _walk(event)
     tags: Any = cleaned.setdefault("tags", {})
     tags.update(current_context())

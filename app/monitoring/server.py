@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -23,19 +24,24 @@ class _Handler(WSGIRequestHandler):
 
 
 def serve_metrics(app: Flask, settings: Settings, *, port: int | None = None) -> BaseWSGIServer | None:
-    """Serve `/metrics` and `/health/*` of `app` from a thread; return the server, None when the port is 0.
+    """Serve `/metrics` and `/health/*` of `app` from a thread and return the server.
 
-    `port` None: METRICS_PORT. The host is that of BIND. Raises OSError when the port is taken. In a worker,
-    started after the forks that are to live on without it.
+    `port` None: METRICS_PORT; 0: none is wanted. The host is that of BIND. A port that is taken is logged as an
+    error and None returned: posts go out unwatched rather than not at all.
     """
     port = settings.metrics_port if port is None else port
     if not port:
         return None
-    return start_server(app, host=settings.bind.rpartition(":")[0] or "127.0.0.1", port=port)
+    host = settings.bind.rpartition(":")[0] or "127.0.0.1"
+    try:
+        return start_server(app, host=host, port=port)
+    except OSError as error:
+        logger.error("METRICS_PORT cannot be served: %s", error, extra={"host": host, "port": port})
+        return None
 
 
 def start_server(app: Flask, *, host: str, port: int) -> BaseWSGIServer:
-    """Serve the operator's paths of `app` on host and port (0: any free one) and return the server."""
+    """Serve the operator's paths of `app` on host and port (0: any free one). Raises OSError when taken."""
 
     def watched(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -44,7 +50,10 @@ def start_server(app: Flask, *, host: str, port: int) -> BaseWSGIServer:
         start_response("404 Not Found", [("Content-Type", "application/json")])
         return [b'{"error":{"code":"RESOURCE_NOT_FOUND","message":"There is nothing here.","details":{}}}\n']
 
-    server = make_server(host, port, watched, threaded=True, request_handler=_Handler)
+    with socket.create_server((host, port)) as listening:  # werkzeug's own binding would exit the process
+        server = make_server(
+            host, port, watched, threaded=True, request_handler=_Handler, fd=listening.fileno()
+        )
     threading.Thread(target=server.serve_forever, name="metrics-server", daemon=True).start()
     logger.info("Serving /metrics and /health", extra={"host": host, "port": server.port})
     return server
