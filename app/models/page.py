@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.types import TypeDecorator
 
 from app import clock
 from app.exceptions import ValidationError
@@ -124,7 +125,8 @@ _TYPES: dict[type, Callable[[str], Any]] = {uuid.UUID: uuid.UUID, datetime: date
 def _typed(value: Any, column: Column) -> Any:
     if value is None and _nullable(column):
         return None
-    wanted = column.type.python_type
+    kind = column.type
+    wanted = (kind.impl_instance if isinstance(kind, TypeDecorator) else kind).python_type
     if wanted in _TYPES and isinstance(value, str):
         value = _TYPES[wanted](value)
         if isinstance(value, datetime) and value.tzinfo is None:

@@ -17,7 +17,6 @@ from app.config import Settings
 from app.error_handlers import Api
 from app.routes import base, headers, limits
 
-
 ABOUT = """\
 Send `Authorization: Bearer` with an API key (`vsk_...`) or an access token of `POST /auth/login`. A key opens the
 workspace it was made in; with a login `X-Workspace-Id` chooses the workspace, else it is your own. A workspace

@@ -26,7 +26,7 @@ class Email(fields.Email):
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         text = super()._deserialize(value, *args, **kwargs)
-        return text.lower() if isinstance(text, str) else text
+        return text.strip().lower() if isinstance(text, str) else text
 
 
 def _email() -> Email:
