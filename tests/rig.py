@@ -80,6 +80,8 @@ class Rig:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for process in self.processes.values():
+            process.terminate()
         for name in list(self.processes):
             self.stop(name)
         dispose(self.app)

@@ -20,7 +20,7 @@ import threading
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -185,6 +185,7 @@ class Engine:
 
     def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> None:
         """Run in a pool thread: one call, whatever it ends in comes back to the conductor."""
+        item = replace(item, called_at=clock.now())
         try:
             done = _Done(item, ask(item), slot)
         except LeaseLost:

@@ -62,6 +62,7 @@ class Loaded:
     commit_deadline: float  # seconds the commit call may take in all
     is_slow_commit: bool
     attempt_id: uuid.UUID | None = None
+    called_at: datetime | None = None
 
     def holds_lease(self) -> bool:
         """Is the lease still ours, on the wall clock and on the clock that never steps?"""
@@ -219,7 +220,7 @@ def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
 def close_attempt(item: Loaded, outcome: str, **values: Any) -> None:
     """Complete the call's ledger row, in the caller's transaction."""
     if item.attempt_id is not None:
-        Attempt.complete(item.attempt_id, outcome=outcome, **values)
+        Attempt.complete(item.attempt_id, outcome=outcome, called_at=item.called_at, **values)
 
 
 # -- the intent

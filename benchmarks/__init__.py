@@ -1,0 +1,1 @@
+"""Measurements, each beside a bare baseline of the same run: `make bench`, `make bench ONLY=lateness`."""
