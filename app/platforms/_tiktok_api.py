@@ -8,8 +8,9 @@ from typing import Any
 
 from app.exceptions import PlatformAPIError
 from app.platforms import _tiktok_rules as rules
+from app.platforms import oauth
 from app.platforms._transport import RequestBody
-from app.platforms.base import PublishRequest
+from app.platforms.base import PlatformConfig, PublishRequest, Tokens
 from app.platforms.http import AnswerLost, HttpClient, Line, Response
 
 API_DEADLINE = 20.0  # seconds for one call without a file
@@ -21,9 +22,28 @@ _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 class TikTokApi:
     """The data endpoints and the upload host. Every method may raise what `refusal` and HttpClient raise."""
 
-    def __init__(self, http: HttpClient, base: str) -> None:
+    def __init__(self, http: HttpClient, config: PlatformConfig) -> None:
         self.http = http
-        self.base = base.rstrip("/")
+        self.base = config["API_BASE"].rstrip("/")
+        self._client = {"client_key": config["CLIENT_KEY"], "client_secret": config["CLIENT_SECRET"]}
+
+    def tokens(self, form: Mapping[str, str], *, operation: str) -> Tokens:
+        """Ask the token endpoint, whose answers are flat. Raises as `oauth.post_form`."""
+        url = f"{self.base}/oauth/token/"
+        answer = oauth.post_form(self.http, url, self._client | dict(form), operation=operation)
+        return Tokens(
+            access_token=oauth.text(answer, "access_token", operation, platform=self.http.platform),
+            refresh_token=text(answer.get("refresh_token")) or None,
+            expires_at=oauth.expiry(answer.get("expires_in")),
+            refresh_expires_at=oauth.expiry(answer.get("refresh_expires_in")),
+            scopes=oauth.scope_set(answer.get("scope")),
+        )
+
+    def revoke(self, token: str) -> None:
+        url, form = f"{self.base}/oauth/revoke/", self._client | {"token": token}
+        response = self.http.request("POST", url, operation="revoke", data=form, deadline=API_DEADLINE)
+        if response.status >= 400:
+            raise self.refusal(response)
 
     def call(
         self,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from app import clock
+from app.platforms._transport import RequestBody, StreamBody
+from app.platforms.base import ByteSource
 
 # The documentation's examples count megabytes in tens (media transfer guide); checked in the sandbox only.
 CHUNK_MIN, CHUNK_MAX = 5_000_000, 64_000_000
@@ -95,3 +98,24 @@ class Upload:
         """Return whether a new upload would serve better: this one ends before the due time, it would not."""
         now = clock.now()
         return now > self.expires_at or self.expires_at < due_at <= now + URL_LIFE - MARGIN
+
+
+@contextmanager
+def stream(source: ByteSource, start: int, end: int) -> Iterator[StreamBody]:
+    """Open bytes `start` to `end` (exclusive) of the video as a request's body."""
+    with source.open(start, end - start) as opened:
+        yield StreamBody(opened, end - start)
+
+
+def read_ahead(
+    source: ByteSource, first: int, end: int
+) -> Callable[[int], AbstractContextManager[RequestBody | bytes]]:
+    """Return what gives the body from a byte on, `first` or later: from memory, or streamed when too long."""
+    if end - first > QUICK_BYTES:
+        return lambda start: stream(source, start, end)
+    with stream(source, first, end) as body:
+        pieces = []
+        while len(body):
+            pieces.append(body.read())
+    data = b"".join(pieces)
+    return lambda start: nullcontext(data[start - first :])

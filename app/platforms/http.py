@@ -107,6 +107,21 @@ def no_log_id(_response: Response) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Order:
+    """One call to make; `what` goes to requests as it is."""
+
+    method: str
+    url: str
+    operation: str
+    kind: ErrorKind
+    call_id: str
+    what: Mapping[str, Any]
+    line: Line | None
+    log_id: Callable[[Response], str | None]
+    expects_redirect: bool
+
+
 class HttpClient:
     """Calls one platform. Safe to share between threads; each thread keeps its own connections alive.
 
@@ -161,25 +176,14 @@ class HttpClient:
         that `check_url` refuses.
         """
         self.check_url(url)
-        budget = Budget(deadline, read_timeout)
         call_id = self.request_id() or uuid.uuid4().hex
-        prepared = {"params": params, "json": json, "data": data if body is None else body}
-        prepared["headers"] = {"X-Request-Id": call_id, **(headers or {})}
+        what = {"params": params, "json": json, "data": data if body is None else body}
+        what["headers"] = {"X-Request-Id": call_id, **(headers or {})}
+        what["timeout"] = (min(connect_timeout, max(deadline, 0.001)), read_timeout)
         kind: ErrorKind = "ambiguous" if commits else "transient"
-        timeout = (min(connect_timeout, max(deadline, 0.001)), read_timeout)
-
-        def exchange() -> Response:
-            session = self._session() if line is None else _fresh(line)
-            with session.request(
-                method, url, **prepared, timeout=timeout, stream=True, allow_redirects=False
-            ) as raw:
-                facts = (raw.status_code, CaseInsensitiveDict(raw.headers), _read(raw))
-            answer = Response(*facts, self.platform, operation, kind)
-            if answer.status in range(300, 400) and not expect_redirect:
-                raise answer.unreadable("a redirect, which we do not follow")
-            return answer
-
-        return self._finish(_attempt(exchange, budget), budget, operation, kind, call_id, log_id)
+        order = _Order(method, url, operation, kind, call_id, what, line, log_id, expect_redirect)
+        budget = Budget(deadline, read_timeout)
+        return self._finish(_attempt(lambda: self._exchange(order), budget), budget, order)
 
     def warm(self, url: str, *, connect_timeout: float = 5.0) -> Line:
         """Open a connection ahead, TLS included, for one later call with `line=`.
@@ -212,43 +216,36 @@ class HttpClient:
         session: requests.Session = local.session
         return session
 
-    def _finish(
-        self,
-        outcome: Response | PlatformAPIError | str,
-        budget: Budget,
-        operation: str,
-        kind: ErrorKind,
-        call_id: str,
-        log_id: Callable[[Response], str | None],
-    ) -> Response:
-        """Report the call, then return the answer or raise; errors carry no cause, for causes carry URLs."""
-        error: PlatformAPIError | None = None
-        if isinstance(outcome, PlatformAPIError):
-            error = outcome
-        elif isinstance(outcome, str):
-            error = self._trouble(outcome, operation, kind, sent=budget.was_sent)
-        answer = outcome if isinstance(outcome, Response) else None
-        self._report(
-            Call(
-                self.platform,
-                operation,
-                answer.status if answer else (error.details.get("status") if error else None),
-                budget.spent,
-                call_id,
-                platform_log_id=log_id(answer) if answer else None,
-                error=type(error).__name__ if error else None,
-            )
-        )
-        if error is not None:
-            raise error
-        assert answer is not None
+    def _exchange(self, order: _Order) -> Response:
+        session = self._session() if order.line is None else _fresh(order.line)
+        with session.request(
+            order.method, order.url, **order.what, stream=True, allow_redirects=False
+        ) as raw:
+            facts = (raw.status_code, CaseInsensitiveDict(raw.headers), _read(raw))
+        answer = Response(*facts, self.platform, order.operation, order.kind)
+        if answer.status in range(300, 400) and not order.expects_redirect:
+            raise answer.unreadable("a redirect, which we do not follow")
         return answer
 
-    def _trouble(self, reason: str, operation: str, kind: ErrorKind, *, sent: bool) -> PlatformAPIError:
-        details = {"operation": operation, "reason": reason}
+    def _finish(self, outcome: Response | PlatformAPIError | str, budget: Budget, order: _Order) -> Response:
+        """Report the call, then return the answer or raise; errors carry no cause, for causes carry URLs."""
+        if isinstance(outcome, str):
+            outcome = self._trouble(outcome, order, sent=budget.was_sent)
+        if isinstance(outcome, PlatformAPIError):
+            status, name = outcome.details.get("status"), type(outcome).__name__
+            self._report(self._call(order, budget, status, error=name))
+            raise outcome
+        self._report(self._call(order, budget, outcome.status, platform_log_id=order.log_id(outcome)))
+        return outcome
+
+    def _call(self, order: _Order, budget: Budget, status: int | None, **facts: str | None) -> Call:
+        return Call(self.platform, order.operation, status, budget.spent, order.call_id, **facts)
+
+    def _trouble(self, reason: str, order: _Order, *, sent: bool) -> PlatformAPIError:
+        details = {"operation": order.operation, "reason": reason}
         if sent:
-            message = f"The platform's answer to {operation} was lost ({reason})."
-            return AnswerLost(message, details, platform=self.platform, kind=kind)
+            message = f"The platform's answer to {order.operation} was lost ({reason})."
+            return AnswerLost(message, details, platform=self.platform, kind=order.kind)
         return NotSent(details=details, platform=self.platform)
 
     def _report(self, call: Call) -> None:

@@ -10,8 +10,8 @@ of files in `_tiktok_upload.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,8 +22,18 @@ from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.platforms import _tiktok_rules as rules
 from app.platforms import oauth
 from app.platforms._tiktok_api import API_DEADLINE, GONE, TikTokApi, doubt, text
-from app.platforms._tiktok_upload import CHUNK_MAX, CHUNK_MIN, QUICK_BYTES, Plan, Upload, other_plan, plan
-from app.platforms._transport import RequestBody, StreamBody
+from app.platforms._tiktok_upload import (
+    CHUNK_MAX,
+    CHUNK_MIN,
+    QUICK_BYTES,
+    Plan,
+    Upload,
+    other_plan,
+    plan,
+    read_ahead,
+    stream,
+)
+from app.platforms._transport import RequestBody
 from app.platforms.base import (
     Accepted,
     AwaitingUser,
@@ -56,8 +66,6 @@ NEXT_CHECK = timedelta(seconds=3)
 INBOX_LIFE = timedelta(hours=24)
 INITS_PER_STAGE = 2
 
-Body = bytes | RequestBody
-
 
 class TikTok(Platform):
     """See the module. Thread-safe: nothing of a post is kept on the instance."""
@@ -75,7 +83,7 @@ class TikTok(Platform):
 
     def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
         super().__init__(config, http)
-        self.api = TikTokApi(http, config["API_BASE"])
+        self.api = TikTokApi(http, config)
         self.audited = rules.read_flag(config["AUDITED"], name="TIKTOK_AUDITED")
         self.chunk_size = rules.read_size(
             config["CHUNK_SIZE"], CHUNK_MIN, CHUNK_MAX, name="TIKTOK_CHUNK_SIZE"
@@ -105,7 +113,7 @@ class TikTok(Platform):
         }
         if oauth.is_loopback_url(self.config.callback_url):
             form["code_verifier"] = verifier
-        tokens = self._tokens(form, operation="token")
+        tokens = self.api.tokens(form, operation="token")
         if "video.publish" not in tokens.scopes:
             message = (
                 "You did not allow posting videos, so nothing can be posted. Connect again and allow it."
@@ -114,15 +122,12 @@ class TikTok(Platform):
         return tokens
 
     def refresh(self, refresh_token: str) -> Tokens:
-        return self._tokens(
+        return self.api.tokens(
             {"grant_type": "refresh_token", "refresh_token": refresh_token}, operation="refresh"
         )
 
     def revoke(self, tokens: Tokens) -> None:
-        url, form = f"{self.api.base}/oauth/revoke/", self._client() | {"token": tokens.access_token}
-        response = self.http.request("POST", url, operation="revoke", data=form, deadline=API_DEADLINE)
-        if response.status >= 400:
-            raise self.api.refusal(response)
+        self.api.revoke(tokens.access_token)
 
     def accounts(self, tokens: Tokens) -> Sequence[RemoteAccount]:
         fields, token = "open_id,avatar_url,display_name", tokens.access_token
@@ -166,15 +171,15 @@ class TikTok(Platform):
     def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:
         upload = Upload.from_handle(handle)
         if upload.is_dying():
-            return PreparedCommit(lambda _deadline: HandleDead("the upload's hour is over"))
-        open_body = self._read_ahead(request, upload)
+            return PreparedCommit(lambda _deadline: self._ended(request, upload, "the upload's hour is over"))
+        open_body = read_ahead(request.source, upload.commit_start, upload.size)
         line = self.http.warm(upload.upload_url)
         return PreparedCommit(lambda deadline: self._commit(request, upload, open_body, line, deadline))
 
     def locate(self, request: PublishRequest, handle: Handle) -> LocateResult:
         upload = Upload.from_handle(handle)
         try:
-            status = self.api.status(request.account.access_token, upload.publish_id)
+            status = self._status(request, upload)
         except PlatformAPIError as error:
             if error.platform_code in GONE:
                 return Unknown("TikTok does not know this upload any more. Look whether the post is there.")
@@ -220,7 +225,7 @@ class TikTok(Platform):
             return None
         upload = Upload.from_handle(handle)
         try:
-            status = self.api.status(request.account.access_token, upload.publish_id)
+            status = self._status(request, upload)
         except PlatformAPIError as error:
             if error.platform_code in GONE:
                 return None
@@ -276,7 +281,7 @@ class TikTok(Platform):
         """Send one chunk; return how much is stored then, or None when TikTok has ended the upload."""
         start, end = upload.uploaded, upload.chunk_end(upload.uploaded)
         deadline = API_DEADLINE + (end - start) / SLOWEST_BYTES_PER_SECOND
-        with _stream(request, start, end) as body:
+        with stream(request.source, start, end) as body:
             extent = (start, end, upload.size)
             response = self.api.put(
                 request, upload.upload_url, body, extent, operation="chunk", deadline=deadline
@@ -286,7 +291,7 @@ class TikTok(Platform):
         if response.status in {403, 404}:
             return None
         if response.status == 416:
-            stored = self._stored(upload, self.api.status(request.account.access_token, upload.publish_id))
+            stored = self._stored(upload, self._status(request, upload))
             if stored != start:
                 return stored
         if response.status == 201:
@@ -295,31 +300,17 @@ class TikTok(Platform):
 
     # -- committing
 
-    def _read_ahead(
-        self, request: PublishRequest, upload: Upload
-    ) -> Callable[[int], AbstractContextManager[Body]]:
-        """Return what gives the body from a byte on: from memory, or streamed when it is too long."""
-        first, size = upload.commit_start, upload.size
-        if size - first > QUICK_BYTES:
-            return lambda start: _stream(request, start, size)
-        with _stream(request, first, size) as body:
-            pieces = []
-            while len(body):
-                pieces.append(body.read())
-        data = b"".join(pieces)
-        return lambda start: nullcontext(data[start - first :])
-
     def _commit(
         self,
         request: PublishRequest,
         upload: Upload,
-        open_body: Callable[[int], AbstractContextManager[Body]],
+        open_body: Callable[[int], AbstractContextManager[RequestBody | bytes]],
         line: Line,
         deadline: float,
     ) -> CommitResult:
         """Send the last chunk. A 416 says that more or less is stored than we knew; nothing changed."""
 
-        def put(body: Body, start: int, seconds: float, via: Line | None) -> Response:
+        def put(body: RequestBody | bytes, start: int, seconds: float, via: Line | None) -> Response:
             extent, url = (start, upload.size, upload.size), upload.upload_url
             return self.api.put(request, url, body, extent, operation="commit", deadline=seconds, line=via)
 
@@ -327,25 +318,40 @@ class TikTok(Platform):
         with open_body(start) as body:
             response = put(body, start, deadline, line)
         if response.status == 416:
-            stored = self._ask_progress(request, upload)
-            if stored <= start:
+            stored = self._stored(upload, self._ask_in_doubt(request, upload))
+            if stored < start:
                 return HandleDead("TikTok has less of the video than it had confirmed")
+            if stored == start:
+                raise doubt("TikTok contradicts itself about what it has; we ask what became of it.")
             with open_body(stored) as body:
                 response = put(body, stored, ends - clock.monotonic(), None)
         if response.status == 201:
             return Accepted(clock.now() + FIRST_CHECK)
         if response.status in {403, 404}:
-            return HandleDead(f"TikTok has ended the upload (HTTP {response.status})")
+            return self._ended(request, upload, f"TikTok has ended the upload (HTTP {response.status})")
         if response.status in {400, 429}:
             raise self.api.refusal(response)
         raise doubt(f"TikTok answered the last part with HTTP {response.status}; we ask what became of it.")
 
-    def _ask_progress(self, request: PublishRequest, upload: Upload) -> int:
+    def _ended(self, request: PublishRequest, upload: Upload, reason: str) -> HandleDead:
+        """Return that the handle is dead, if TikTok says too that no post can have come of it.
+
+        An upload may also be unknown or over because an earlier try, whose answer was lost, completed it.
+        """
+        status = self._ask_in_doubt(request, upload)
+        if status.get("status") != "FAILED":
+            self._stored(upload, status)
+        return HandleDead(reason)
+
+    def _ask_in_doubt(self, request: PublishRequest, upload: Upload) -> dict[str, Any]:
         try:
-            return self._stored(upload, self.api.status(request.account.access_token, upload.publish_id))
+            return self._status(request, upload)
         except PlatformAPIError:
-            pass
-        raise doubt("TikTok holds another part of the video than we knew; we ask what became of it.")
+            pass  # whatever it is, the commit's own effect is what matters now
+        raise doubt("TikTok did not say what it has of the video; we ask what became of it.")
+
+    def _status(self, request: PublishRequest, upload: Upload) -> dict[str, Any]:
+        return self.api.status(request.account.access_token, upload.publish_id)
 
     # -- reading answers
 
@@ -387,23 +393,3 @@ class TikTok(Platform):
 
     def _profile_url(self, username: str) -> str:
         return f"{self.config['WEB_URL'].rstrip('/')}/@{quote(username, safe='')}"
-
-    def _client(self) -> dict[str, str]:
-        return {"client_key": self.config["CLIENT_KEY"], "client_secret": self.config["CLIENT_SECRET"]}
-
-    def _tokens(self, form: Mapping[str, str], *, operation: str) -> Tokens:
-        url = f"{self.api.base}/oauth/token/"
-        answer = oauth.post_form(self.http, url, self._client() | dict(form), operation=operation)
-        return Tokens(
-            access_token=oauth.text(answer, "access_token", operation, platform=self.name),
-            refresh_token=text(answer.get("refresh_token")) or None,
-            expires_at=oauth.expiry(answer.get("expires_in")),
-            refresh_expires_at=oauth.expiry(answer.get("refresh_expires_in")),
-            scopes=oauth.scope_set(answer.get("scope")),
-        )
-
-
-@contextmanager
-def _stream(request: PublishRequest, start: int, end: int) -> Iterator[StreamBody]:
-    with request.source.open(start, end - start) as stream:
-        yield StreamBody(stream, end - start)

@@ -245,7 +245,7 @@ def test_a_handle_the_platform_has_ended_is_dead_and_staged_anew(large: Stage) -
     assert (large.count(), large.arrived()) == (1, large.sha256)
 
 
-def test_a_handle_past_its_time_is_dead_without_asking(stage: Stage) -> None:
+def test_a_handle_past_its_time_is_dead_though_the_platform_is_slow_to_say_so(stage: Stage) -> None:
     stage.stage()
     stage.sim.settings(dead_upload_status="PROCESSING_UPLOAD")
     with time_machine.travel(clock.now() + timedelta(seconds=stage.case.handle_seconds + 60)):

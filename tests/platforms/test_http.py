@@ -4,24 +4,30 @@ import io
 import logging
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from app.exceptions import PlatformAPIError, StorageError
+from app.exceptions import StorageError
 from app.platforms._transport import StreamBody
 from app.platforms.http import MAX_ANSWER_BYTES, AnswerLost, Call, HttpClient, NotSent, Response
-from tests.platforms.wire import OK, Wire, answers, read_request, wire
+from tests.platforms.wire import (
+    OK,
+    Wire,
+    answers,
+    get,
+    make_client,
+    never_read,
+    put,
+    read_request,
+    say_nothing,
+    trickle,
+    trickle_headers,
+    wait_until,
+    wire,
+)
 
 Seen = list[Call]
 
@@ -34,24 +40,6 @@ def seen() -> Seen:
 @pytest.fixture
 def client(seen: Seen) -> HttpClient:
     return make_client(seen)
-
-
-def make_client(seen: Seen, **changes: Any) -> HttpClient:
-    options: dict[str, Any] = {
-        "user_agent": "test",
-        "allowed_hosts": ["localhost"],
-        "allow_http": True,
-        "on_call": seen.append,
-    }
-    return HttpClient("somewhere", **options | changes)
-
-
-def get(client: HttpClient, url: str, **changes: Any) -> Response:
-    return client.request("GET", url, **{"operation": "ask", "deadline": 5.0} | changes)
-
-
-def put(client: HttpClient, url: str, body: Any, **changes: Any) -> Response:
-    return client.request("PUT", url, **{"operation": "send", "deadline": 5.0, "body": body} | changes)
 
 
 # -- answers
@@ -192,29 +180,6 @@ def test_a_failing_listener_does_not_lose_the_answer(caplog: pytest.LogCaptureFi
 # -- the deadline
 
 
-def trickle(connection: socket.socket, found: Wire) -> None:
-    read_request(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    while not found.done.wait(0.05):
-        connection.sendall(b" ")
-
-
-def trickle_headers(connection: socket.socket, found: Wire) -> None:
-    read_request(connection)
-    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    while not found.done.wait(0.05):
-        connection.sendall(b"a")
-
-
-def say_nothing(connection: socket.socket, found: Wire) -> None:
-    read_request(connection)
-    found.done.wait(10)
-
-
-def never_read(connection: socket.socket, found: Wire) -> None:
-    found.done.wait(10)
-
-
 @pytest.mark.parametrize("script", [trickle, trickle_headers, say_nothing, never_read])
 def test_the_deadline_holds_against_slow_answers_and_slow_reading(
     client: HttpClient, seen: Seen, script: Callable[[socket.socket, Wire], None]
@@ -279,7 +244,7 @@ def test_a_source_that_ends_early_cuts_the_request_off(client: HttpClient) -> No
 def test_a_line_opened_ahead_serves_the_call_from_any_thread(client: HttpClient) -> None:
     with wire(answers(OK)) as server:
         line = client.warm(server.url)
-        _until(lambda: server.connections == 1)
+        wait_until(lambda: server.connections == 1)
         sender = threading.Thread(target=put, args=(client, server.url, b"x"), kwargs={"line": line})
         sender.start()
         sender.join()
@@ -315,144 +280,3 @@ def test_a_line_that_cannot_be_opened_is_reported_and_left_to_the_call(
     assert [(call.operation, call.error) for call in seen] == [("connect", "NotSent")]
     with pytest.raises(NotSent):
         put(client, url, b"x", line=line)
-
-
-# -- TLS
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
-    """A certificate for localhost, signed by itself, and a server's context with it."""
-    folder = tmp_path_factory.mktemp("tls")
-    key, name = (
-        ec.generate_private_key(ec.SECP256R1()),
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")]),
-    )
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    encoding, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(encoding))
-    secret = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, plain)
-    (folder / "key.pem").write_bytes(secret)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return folder / "cert.pem", context
-
-
-def test_over_tls_a_line_opened_ahead_saves_the_handshake(
-    seen: Seen, authority: tuple[Path, ssl.SSLContext]
-) -> None:
-    client = make_client(seen, ca_file=str(authority[0]))
-    with wire(answers(OK), tls=authority[1]) as server:
-        line = client.warm(server.url)
-        _until(lambda: server.connections == 1)
-        assert put(client, server.url, b"x" * 1_000_000, line=line, commits=True).status == 200
-        assert server.connections == 1
-        assert server.requests[0].endswith(b"x" * 1_000_000)
-
-
-def test_over_tls_a_line_the_server_closed_meanwhile_is_opened_anew(
-    seen: Seen, authority: tuple[Path, ssl.SSLContext]
-) -> None:
-    def close_first(connection: socket.socket, found: Wire) -> None:
-        if found.connections > 1:
-            answers(OK)(connection, found)
-
-    client = make_client(seen, ca_file=str(authority[0]))
-    with wire(close_first, tls=authority[1]) as server:
-        line = client.warm(server.url)
-        time.sleep(0.1)
-        assert put(client, server.url, b"x", line=line, commits=True).status == 200
-
-
-@pytest.mark.parametrize("script", [trickle, trickle_headers, say_nothing, never_read])
-def test_over_tls_the_deadline_holds_too(
-    seen: Seen, authority: tuple[Path, ssl.SSLContext], script: Callable[[socket.socket, Wire], None]
-) -> None:
-    client = make_client(seen, ca_file=str(authority[0]))
-    with wire(script, tls=authority[1]) as server:
-        started = time.monotonic()
-        with pytest.raises(AnswerLost, match="timed out"):
-            put(client, server.url, b"x" * 20_000_000, deadline=0.6, commits=True)
-        spent = time.monotonic() - started
-    assert 0.5 < spent < 3.0
-
-
-def test_an_unknown_authority_is_refused_before_anything_is_sent(
-    client: HttpClient, authority: tuple[Path, ssl.SSLContext]
-) -> None:
-    with wire(answers(OK), tls=authority[1]) as server:
-        with pytest.raises(NotSent):
-            put(client, server.url, b"x", commits=True)
-        assert server.requests == []
-
-
-# -- addresses
-
-GOOD = ["https://upload.example.com/x?y=1", "https://upload.example.com:443/", "https://UPLOAD.Example.com/"]
-BAD = [
-    "http://upload.example.com/",
-    "https://upload.example.com:8443/",
-    "https://upload.example.com@evil.example/",
-    "https://user:pw@upload.example.com/",
-    "https://evil.example/?h=upload.example.com",
-    "https://upload.example.com.evil.example/",
-    "https://evil.example\\@upload.example.com/",
-    "https://upload.example.com/ with blanks",
-    "https://upload.example.com/\r\nX: y",
-    "https://upload.example.com/#fragment",
-    "https://upload.example.com:99999/",
-    "https://[::1/",
-    "https://üpload.example.com/",
-    "ftp://upload.example.com/",
-    "file:///etc/passwd",
-    "//upload.example.com/",
-    "http://127.0.0.1/",
-    "",
-    "https://upload.example.com/" + "a" * 3000,
-]
-
-
-@pytest.mark.parametrize("url", GOOD)
-def test_addresses_of_allowed_hosts_pass(url: str) -> None:
-    client = make_client([], allowed_hosts=["*.example.com"], allow_http=False)
-    assert client.check_url(url) == url
-
-
-@pytest.mark.parametrize("url", BAD)
-@pytest.mark.parametrize("allow_http", [True, False])
-def test_other_addresses_are_refused_and_not_shown(url: str, *, allow_http: bool) -> None:
-    client = make_client([], allowed_hosts=["*.example.com"], allow_http=allow_http)
-    with pytest.raises(PlatformAPIError) as refused:
-        client.request("PUT", url, operation="send", deadline=1.0)
-    assert refused.value.kind == "config"
-    assert not url or url not in repr(refused.value.to_dict())
-
-
-def test_http_is_for_the_sandbox_on_loopback_only() -> None:
-    hosts = ["127.0.0.1", "localhost", "10.0.0.1"]
-    sandbox, other = (
-        make_client([], allowed_hosts=hosts),
-        make_client([], allowed_hosts=hosts, allow_http=False),
-    )
-    assert sandbox.check_url("http://127.0.0.1:5000/x")
-    for client, url in [(sandbox, "http://10.0.0.1/x"), (other, "http://127.0.0.1:5000/x")]:
-        with pytest.raises(PlatformAPIError):
-            client.check_url(url)
-
-
-def _until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -244,6 +244,41 @@ def test_a_file_of_a_format_it_does_not_take_is_not_announced(
     assert sim.requests(operation="tiktok.init") == []
 
 
+@pytest.mark.parametrize("status", [403, 404, 416])
+def test_an_upload_that_is_over_because_it_was_completed_is_never_called_dead(
+    tiktok: Platform, sim: Sim, request_: PublishRequest, status: int
+) -> None:
+    handle = post(tiktok, request_)
+    sim.fault("tiktok.*chunk", "status", status=status)
+    with pytest.raises(PlatformAPIError) as doubted:
+        tiktok.prepare_commit(request_, handle).send(5.0)
+    assert doubted.value.kind == "ambiguous"
+
+
+@pytest.mark.parametrize("status", [403, 404, 416])
+def test_an_upload_that_is_over_while_nobody_can_be_asked_is_doubtful(
+    tiktok: Platform, sim: Sim, request_: PublishRequest, status: int
+) -> None:
+    saved = Saved()
+    tiktok.stage(request_, None, saved)
+    sim.fault("tiktok.last_chunk", "status", status=status)
+    sim.fault("tiktok.status", "status", status=503)
+    with pytest.raises(PlatformAPIError) as doubted:
+        tiktok.prepare_commit(request_, saved[-1]).send(5.0)
+    assert doubted.value.kind == "ambiguous"
+
+
+def test_contradicting_answers_about_progress_are_doubtful(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    saved = Saved()
+    tiktok.stage(request_, None, saved)
+    sim.fault("tiktok.last_chunk", "status", status=416)
+    with pytest.raises(PlatformAPIError, match="contradicts itself") as doubted:
+        tiktok.prepare_commit(request_, saved[-1]).send(5.0)
+    assert doubted.value.kind == "ambiguous"
+
+
 # -- asking
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
+
+from app.platforms.http import Call, HttpClient, Response
 
 Script = Callable[[socket.socket, "Wire"], None]
 OK = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 12\r\n\r\n{"a": "yes"}'
@@ -97,3 +101,57 @@ def wire(script: Script, *, tls: ssl.SSLContext | None = None) -> Iterator[Wire]
                 socket.socket.shutdown(line, socket.SHUT_RDWR)
         for thread in threads:
             thread.join(5)
+
+
+# -- servers that take their time
+
+
+def trickle(connection: socket.socket, found: Wire) -> None:
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while not found.done.wait(0.05):
+        connection.sendall(b" ")
+
+
+def trickle_headers(connection: socket.socket, found: Wire) -> None:
+    read_request(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not found.done.wait(0.05):
+        connection.sendall(b"a")
+
+
+def say_nothing(connection: socket.socket, found: Wire) -> None:
+    read_request(connection)
+    found.done.wait(10)
+
+
+def never_read(connection: socket.socket, found: Wire) -> None:
+    found.done.wait(10)
+
+
+# -- clients
+
+
+def make_client(seen: list[Call], **changes: Any) -> HttpClient:
+    options: dict[str, Any] = {
+        "user_agent": "test",
+        "allowed_hosts": ["localhost"],
+        "allow_http": True,
+        "on_call": seen.append,
+    }
+    return HttpClient("somewhere", **options | changes)
+
+
+def get(client: HttpClient, url: str, **changes: Any) -> Response:
+    return client.request("GET", url, **{"operation": "ask", "deadline": 5.0} | changes)
+
+
+def put(client: HttpClient, url: str, body: Any, **changes: Any) -> Response:
+    return client.request("PUT", url, **{"operation": "send", "deadline": 5.0, "body": body} | changes)
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
