@@ -31,6 +31,7 @@ from app.platforms.base import (
     Unknown,
 )
 from app.services import credentials
+from app.services.leases import FREE
 from app.services.publishing import Loaded, close_attempt
 
 logger = get_logger(__name__)
@@ -43,7 +44,6 @@ NO_HANDLE: dict[str, Any] = {
     "preflighted_at": None,
     "progress_bytes": 0,
 }
-FREE: dict[str, Any] = {"lease_until": None, "attempts": 0}
 
 Outcome = (
     Published

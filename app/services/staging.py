@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-
-from flask import Flask, current_app
 
 from app import clock, crash_points
 from app.exceptions import AppException, PlatformAPIError
@@ -18,7 +13,7 @@ from app.logging_config import bind_context, get_logger
 from app.models import Target
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
-from app.services import credentials, publishing, settling
+from app.services import credentials, leases, publishing, settling
 from app.services.publishing import Loaded
 
 logger = get_logger(__name__)
@@ -32,7 +27,7 @@ def stage(target_id: uuid.UUID, fence: int) -> None:
         return
     bind_context(target_id=str(target_id), workspace_id=str(item.ref.workspace_id))
     try:
-        with _renewed_lease(item):
+        with leases.renewed(Target, item.ref.id, item.ref.fence):
             result = _run(item)
     except LeaseLost:
         return
@@ -95,42 +90,17 @@ def _save(item: Loaded, handle: Handle) -> None:
     crash_points.hit("stage.after_save")
 
 
-@contextmanager
-def _renewed_lease(item: Loaded) -> Iterator[None]:
-    """Renew the lease at a third of its length for as long as the work lasts."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
-    length = settings().stage_lease_seconds
-    done = threading.Event()
-
-    def renew() -> None:
-        while not done.wait(length / 3):
-            with app.app_context():
-                try:
-                    Target.renew(item.ref, clock.now() + timedelta(seconds=length))
-                    db.session.commit()
-                except Exception:  # a missed renewal costs the lease, never the upload
-                    logger.warning("could not renew the lease of target %s", item.ref.id, exc_info=True)
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
 def _record_result(item: Loaded, result: Staged | Wait) -> None:
     now = clock.now()
     publishing.close_attempt(item, type(result).__name__)
     if isinstance(result, Wait):
-        Target.note(item.ref, **settling.FREE, next_at=max(result.until, now), retries=0)
+        Target.note(item.ref, **leases.FREE, next_at=max(result.until, now), retries=0)
     else:
         Target.move(
             item.ref,
             before={"staging"},
             after="staged",
-            **settling.FREE,
+            **leases.FREE,
             handle_expires_at=result.expires_at,
             next_at=publishing.when_staged(item.due_at, now, result.expires_at),
             retries=0,
