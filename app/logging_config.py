@@ -24,17 +24,9 @@ import uuid6
 from flask import Flask, Response, g, request
 from loguru import logger as _loguru
 
-from app import clock
+from app import clock, redaction
 from app.config import Settings
-from app.redaction import (
-    MAX_TEXT,
-    know_secrets,
-    may_hold_secrets,
-    redact,
-    redact_path,
-    redact_value,
-    secrets_of,
-)
+from app.redaction import redact, redact_path, redact_value
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -53,6 +45,7 @@ _NOT_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
     "arguments",
     "kwargs",
 }
+_LEVELS = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 _RESERVED = frozenset({"timestamp", "level", "logger", "message", "exception"})
 
 _context: ContextVar[Mapping[str, str]] = ContextVar("log_context", default={})  # noqa: B039 - never mutated
@@ -161,13 +154,10 @@ class InterceptHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         extra = {key: value for key, value in vars(record).items() if key not in _NOT_FIELDS}
-        level = record.levelname if record.levelname in logging.getLevelNamesMapping() else record.levelno
-        try:
-            message = record.getMessage()
-        except (TypeError, ValueError, KeyError):
-            message = f"{record.msg} {record.args!r}"
+        level = record.levelname if record.levelname in _LEVELS else record.levelno
+        args = record.args if isinstance(record.args, tuple) else (record.args,)
         bound = _loguru.bind(logger=record.name, fields={**_context.get(), **extra})
-        bound.opt(exception=record.exc_info).log(level if level != "NOTSET" else "DEBUG", message)
+        bound.opt(exception=record.exc_info).log(level, _formatted(record.msg, args if record.args else ()))
 
 
 # -- the sink
@@ -180,7 +170,7 @@ def configure_logging(settings: Settings) -> None:
 
     Called before RQ or gunicorn start, the root logger's handler keeps them from adding their own.
     """
-    know_secrets(secrets_of(settings))
+    redaction.know_secrets(redaction.secrets_of(settings))
     level = "DEBUG" if settings.debug else settings.log_level
     global _sink
     with suppress(ValueError):  # loguru's own default handler, or what an earlier call added
@@ -219,7 +209,7 @@ def _write_json(message: Message) -> None:
         line["exception"] = _exception(record)
     text = _dumps(line)
     # One quick look at the whole line spares most lines a look at each part.
-    if text is None or len(text) > MAX_TEXT or may_hold_secrets(text):
+    if text is None or len(text) > redaction.MAX_TEXT or redaction.may_hold_secrets(text):
         text = json.dumps({name: redact_value(value, name=name) for name, value in line.items()})
     _write(text)
 
@@ -246,7 +236,7 @@ def _exception(record: Record) -> dict[str, str]:
     failure = record["exception"]
     assert failure is not None
     lines = traceback.format_exception(failure.type, failure.value, failure.traceback)
-    text = "".join(redact(line) for line in lines)[-MAX_TEXT:]  # the end says what happened
+    text = "".join(redact(line) for line in lines)[-redaction.MAX_TEXT :]  # the end says what happened
     return {"type": getattr(failure.type, "__name__", "None"), "traceback": text}
 
 
