@@ -8,10 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from app import clock
-from app.domain.target_state import WAITING
 from app.domain.video_spec import VideoFacts
 from app.domain.video_state import VideoState, may_move
 from app.embedded import find_ffmpeg
@@ -20,9 +17,9 @@ from app.extensions import db, settings
 from app.logging_config import bind_context, get_logger
 from app.media import measure as measure_file
 from app.media import thumbnail
-from app.models import Event, Target, Video
+from app.models import Event, Video
 from app.queue import wake_dispatcher
-from app.services import leases
+from app.services import leases, targets
 from app.storage import get_storage, new_key
 
 logger = get_logger(__name__)
@@ -98,22 +95,10 @@ def _settle(video_id: uuid.UUID, fence: int, state: VideoState, **columns: Any) 
         return
     Event.record(f"video.{state}", workspace_id=row.workspace_id, subject_id=video_id)
     db.session.flush()
-    _tell_waiting_targets(row)
+    targets.media_settled(video_id)
     db.session.commit()
     logger.info("Video settled", extra={"video_id": str(video_id), "state": state})
     wake_dispatcher()
-
-
-def _tell_waiting_targets(video: Video) -> None:
-    """Let go of the targets that waited for this video, or fail them with it."""
-    if video.state == "rejected":
-        query = select(Target).where(Target.video_id == video.id, Target.state.in_(sorted(WAITING)))
-        refs = [target.ref for target in db.session.scalars(query)]
-        error = (video.error or {}) | {"kind": "media", "retryable": False, "action": "edit"}
-        Target.move_many(
-            refs, before=WAITING, after="failed", fenced=False, next_at=None, hold=None, error=error
-        )
-    Target.reckon_holds(Target.video_id == video.id)
 
 
 def _postpone(video_id: uuid.UUID, fence: int, error: AppException) -> None:
