@@ -60,3 +60,10 @@ def test_a_handle_survives_json_and_newer_fields_and_hides_its_address() -> None
     upload = Upload("v_pub_file~1", "https://open-upload.example/?upload_token=secret", 10, 10, 1, 1.5)
     assert Upload.from_handle(upload.as_handle() | {"from_the_future": 1}) == upload
     assert "secret" not in repr(upload)
+
+
+def test_a_commit_begins_after_what_of_the_last_chunk_is_stored() -> None:
+    upload = Upload(
+        "v_pub_file~1", "https://open-upload.example/", 12_000_000, 5_000_000, 2, 1.5, uploaded=5_001_000
+    )
+    assert (upload.last_start, upload.commit_start) == (5_000_000, 5_001_000)
