@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, current_app, render_template
+from markupsafe import Markup, escape
 
 from app.config import SERVICE_NAME
 from app.error_handlers import HTTP_ERRORS
@@ -17,6 +19,7 @@ blp = Blueprint("docs", __name__)
 Spec = Mapping[str, Any]
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 4  # levels of nested objects that are shown
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ def show_docs() -> str:
         tags=[entry for entry in tags if entry[2]],
         errors=sorted(HTTP_ERRORS.items()),
     )
+
+
+@blp.app_template_filter("code_marks")
+def code_marks(text: str) -> Markup:
+    """Return a text as HTML, with what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
 
 
 def operations(spec: Spec) -> Iterator[Operation]:

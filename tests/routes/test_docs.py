@@ -4,6 +4,8 @@ import re
 
 from flask.testing import FlaskClient
 
+from app.routes.docs import code_marks
+
 
 def test_the_page_explains_every_operation(client: FlaskClient) -> None:
     spec = client.get("/openapi.json").get_json()
@@ -34,3 +36,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: FlaskClient) -> None:
 
     assert "<script" not in page
     assert re.findall(r"<(?:link|img|iframe)[^>]+(?:href|src)=\"(?!data:)[^\"]*", page) == []
+
+
+def test_marked_code_is_shown_as_code_and_markup_as_text() -> None:
+    assert code_marks("`a<b>` and <i>") == "<code>a&lt;b&gt;</code> and &lt;i&gt;"
