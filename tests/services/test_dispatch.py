@@ -1,0 +1,173 @@
+"""Claiming: who gets a row, for how long, and what becomes of rows nobody may have; on both databases."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from app import clock
+from app.extensions import db
+from app.models import Channel, Post, Target
+from app.queue import CALL_PLATFORM, STAGE_TARGET
+from app.services import dispatch, instance, publishing
+from tests.factories import make_channel, make_person, make_post, make_video
+
+pytestmark = pytest.mark.usefixtures("database_url")
+Made = Callable[..., Target]
+
+
+@pytest.fixture
+def made(context: Flask) -> Made:
+    """Make a target that is due now; columns win."""
+    person = make_person()
+    channel = make_channel(person.workspace_id)
+    assert instance.check() is None
+
+    def make(**columns: Any) -> Target:
+        on = columns.pop("channel", channel)
+        post = make_post(make_video(person.workspace_id), on)
+        target = db.session.scalars(select(Target).where(Target.post_id == post.id)).one()
+        for name, value in ({"next_at": clock.now(), "due_at": clock.now()} | columns).items():
+            setattr(target, name, value)
+        if target.state in ("staged", "publishing", "confirming"):
+            target.handle_encrypted = publishing.seal_handle(target.id, {"publish_id": "p"})
+        db.session.commit()
+        return target
+
+    return make
+
+
+def reread(target: Target) -> Target:
+    db.session.rollback()
+    return db.session.get_one(Target, target.id, populate_existing=True)
+
+
+def test_a_claim_sets_lease_and_fence_and_leaves_the_state(made: Made):
+    target = made()
+
+    jobs = dispatch.claim_targets(clock.now())
+
+    assert jobs == [(STAGE_TARGET, (str(target.id), 1))]
+    row = reread(target)
+    assert (row.state, row.fence, row.attempts) == ("scheduled", 1, 1)
+    assert row.next_at == row.lease_until
+    assert dispatch.claim_targets(clock.now()) == []
+
+
+def test_calls_share_a_job_and_staging_does_not(made: Made):
+    staged = [made(state="staged", preflighted_at=clock.now()) for _ in range(3)]
+    made()
+
+    jobs = dispatch.claim_targets(clock.now())
+
+    assert [task for task, _ in jobs] == [STAGE_TARGET, CALL_PLATFORM]
+    assert {target_id for target_id, _ in jobs[1][1][0]} == {str(target.id) for target in staged}
+
+
+@pytest.mark.parametrize("columns", [{"hold": "paused"}, {"next_at": None}, {"next_at": "later"}])
+def test_what_is_held_or_not_due_is_not_claimed(made: Made, columns: dict[str, Any]):
+    made(
+        **{
+            name: clock.now() + timedelta(hours=1) if value == "later" else value
+            for name, value in columns.items()
+        }
+    )
+
+    assert dispatch.claim_targets(clock.now()) == []
+
+
+def test_two_claimers_at_once_never_get_the_same_row(made: Made, context: Flask):
+    targets = [made() for _ in range(20)]
+    jobs: list[Any] = []
+
+    def claim() -> None:
+        with context.app_context():
+            jobs.extend(dispatch.claim_targets(clock.now()))
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(args[0] for _, args in jobs) == sorted(str(target.id) for target in targets)
+
+
+def test_a_row_that_killed_three_workers_is_given_up(made: Made):
+    target = made(state="staging", attempts=3)
+
+    assert dispatch.claim_targets(clock.now()) == []
+    row = reread(target)
+    assert row.state == "failed"
+    assert row.error is not None
+    assert "died" in row.error["message"]
+
+
+def test_what_is_later_than_allowed_is_missed_even_while_held(made: Made):
+    target = made(late_until=clock.now() - timedelta(seconds=1), hold="paused")
+
+    dispatch.miss_late_targets(clock.now())
+
+    row = reread(target)
+    assert (row.state, row.next_at) == ("missed", None)
+    assert db.session.get_one(Post, row.post_id, populate_existing=True).status == "missed"
+
+
+def test_a_written_intent_is_never_missed(made: Made):
+    target = made(state="publishing", late_until=clock.now() - timedelta(hours=1))
+
+    dispatch.miss_late_targets(clock.now())
+
+    assert reread(target).state == "publishing"
+
+
+def test_after_an_outage_a_channel_posts_its_backlog_one_at_a_time(made: Made):
+    hour_ago = clock.now() - timedelta(hours=1)
+    backlog = [
+        made(state="staged", preflighted_at=clock.now(), due_at=hour_ago + timedelta(minutes=number))
+        for number in range(3)
+    ]
+
+    jobs = dispatch.claim_targets(clock.now())
+
+    assert [args[0] for _, args in jobs] == [[[str(backlog[0].id), 1]]]
+    waiting = [reread(target) for target in backlog[1:]]
+    assert all(row.next_at is not None and row.next_at > clock.now() for row in waiting)
+    assert all(row.attempts == 0 for row in waiting)
+
+
+def test_a_pause_ends_all_claims_of_a_channel_and_resuming_brings_them_back(made: Made):
+    target = made()
+    channel = db.session.get_one(Channel, target.channel_id)
+    channel.paused_at = clock.now()
+    db.session.flush()
+    Target.reckon_holds(Target.channel_id == channel.id)
+    db.session.commit()
+    assert dispatch.claim_targets(clock.now()) == []
+
+    channel.paused_at = None
+    db.session.flush()
+    Target.reckon_holds(Target.channel_id == channel.id)
+    db.session.commit()
+    assert len(dispatch.claim_targets(clock.now())) == 1
+
+
+def test_a_hold_that_ran_out_is_let_go(made: Made):
+    target = made(hold="quota", hold_until=clock.now() - timedelta(seconds=1))
+
+    dispatch.release_holds(clock.now())
+
+    assert reread(target).hold is None
+
+
+def test_the_next_look_is_at_the_next_due_time_and_at_most_a_second_away(made: Made):
+    assert dispatch.seconds_until_next(clock.now()) == 1.0
+    made(next_at=clock.now() + timedelta(milliseconds=300))
+
+    assert 0.0 < dispatch.seconds_until_next(clock.now()) <= 0.3

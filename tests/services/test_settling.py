@@ -1,0 +1,241 @@
+"""What each answer, error or silence does to a target; on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from app import clock
+from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError, PlatformUploadError
+from app.extensions import db
+from app.models import Attempt, ChannelContent, Credential, Event, Post, Target
+from app.platforms.base import (
+    Accepted,
+    AwaitingUser,
+    HandleDead,
+    NotCommitted,
+    Pending,
+    Published,
+    Rejected,
+    Unknown,
+)
+from app.services import publishing, settling
+from app.services.publishing import Loaded
+from tests.factories import make_channel, make_person, make_post, make_video
+
+pytestmark = pytest.mark.usefixtures("database_url")
+HOUR = timedelta(hours=1)
+Claimed = Callable[..., Loaded]
+
+
+@pytest.fixture
+def claimed(context: Flask) -> Claimed:
+    """Make a target in a state, claimed by fence 1, and load it as the engine does."""
+
+    def make(state: str, **columns: Any) -> Loaded:
+        workspace_id = make_person().workspace_id
+        channel = make_channel(workspace_id)
+        post = make_post(make_video(workspace_id), channel, state="scheduled")
+        target = db.session.scalars(select(Target).where(Target.post_id == post.id)).one()
+        defaults = {"fence": 1, "lease_until": clock.now() + HOUR, "next_at": clock.now() + HOUR}
+        for name, value in (defaults | {"state": state} | columns).items():
+            setattr(target, name, value)
+        target.handle_encrypted = publishing.seal_handle(target.id, {"publish_id": "p"})
+        post.status = "publishing" if state in ("publishing", "confirming") else "scheduled"
+        db.session.commit()
+        (item,) = publishing.load([(target.id, 1)])
+        db.session.expunge_all()
+        return item
+
+    return make
+
+
+def target_of(item: Loaded) -> Target:
+    db.session.expire_all()
+    return db.session.get_one(Target, item.ref.id)
+
+
+def trouble(kind: str, **facts: Any) -> PlatformAPIError:
+    return PlatformAPIError("trouble", platform="tiktok", kind=kind, **facts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [
+        (Published("1", "https://example.com/1"), "published"),
+        (Accepted(clock.now() + HOUR), "confirming"),
+        (Pending(clock.now() + HOUR), "confirming"),
+        (AwaitingUser(clock.now() + HOUR, "finish it"), "awaiting_user"),
+        (NotCommitted(), "staged"),
+        (HandleDead("expired"), "scheduled"),
+        (Rejected(PlatformUploadError("too short")), "failed"),
+        (Rejected(trouble("transient")), "scheduled"),
+        (Unknown("cannot tell"), "unknown"),
+    ],
+)
+@pytest.mark.parametrize("before", ["publishing", "confirming"])
+def test_what_the_platform_says_moves_the_target(claimed: Claimed, before: str, outcome: Any, state: str):
+    item = claimed(before, committed_at=clock.now())
+
+    settling.settle([(item, outcome)])
+
+    assert target_of(item).state == state
+
+
+@pytest.mark.parametrize("kind", ["ambiguous"])
+def test_a_lost_answer_to_the_commit_is_asked_about_after_it_can_no_longer_take_effect(
+    claimed: Claimed, kind: str
+):
+    item = replace(claimed("publishing", committed_at=clock.now()), kind="commit")
+
+    settling.settle([(item, trouble(kind))])
+
+    target = target_of(item)
+    assert target.state == "confirming"
+    assert target.next_at is not None
+    assert target.next_at >= item.committed_at + timedelta(seconds=item.commit_deadline)
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (trouble("transient"), "staged"),
+        (PlatformRateLimitError(retry_at=clock.now() + HOUR), "staged"),
+        (trouble("media"), "failed"),
+        (trouble("content"), "failed"),
+        (trouble("account"), "failed"),
+    ],
+)
+def test_a_clear_refusal_of_the_commit_goes_by_its_kind(
+    claimed: Claimed, error: PlatformAPIError, state: str
+):
+    item = replace(claimed("publishing", committed_at=clock.now()), kind="commit")
+
+    settling.settle([(item, error)])
+
+    assert target_of(item).state == state
+
+
+def test_a_question_that_cannot_be_asked_now_is_asked_again(claimed: Claimed):
+    item = claimed("confirming", committed_at=clock.now())
+
+    settling.settle([(item, trouble("transient"))])
+
+    target = target_of(item)
+    assert (target.state, target.retries) == ("confirming", 1)
+    assert target.next_at is not None
+
+
+def test_a_question_without_an_answer_for_a_day_needs_a_person(claimed: Claimed):
+    item = claimed("confirming", committed_at=clock.now() - timedelta(hours=25))
+
+    settling.settle([(item, trouble("transient"))])
+
+    target = target_of(item)
+    assert target.state == "unknown"
+    assert target.error is not None
+    assert target.error["action"] == "check_platform"
+    assert db.session.get_one(Post, target.post_id).status == "action_required"
+
+
+def test_a_write_with_an_old_fence_changes_nothing(claimed: Claimed):
+    item = claimed("publishing", committed_at=clock.now())
+    late = replace(item, ref=replace(item.ref, fence=0))
+
+    settling.settle([(late, Published("1", None))])
+
+    assert target_of(item).state == "publishing"
+    assert db.session.scalar(select(func.count()).select_from(Event)) == 0
+
+
+def test_a_refused_token_is_renewed_before_it_is_called_dead(claimed: Claimed):
+    item = replace(claimed("publishing", committed_at=clock.now()), kind="commit")
+
+    settling.settle([(item, PlatformAuthError(platform="tiktok"))])
+    credential = db.session.get_one(Credential, item.credential_id, populate_existing=True)
+    assert credential.status == "needs_reconnect"  # the factory's token was renewed a moment ago
+
+
+def test_published_tells_the_outbox_once_and_stores_the_posts_status(claimed: Claimed):
+    item = claimed("publishing", committed_at=clock.now())
+
+    settling.settle([(item, Published("1", "https://example.com/1"))])
+    settling.settle([(item, Published("1", "https://example.com/1"))])
+
+    target = target_of(item)
+    assert db.session.get_one(Post, target.post_id).status == "published"
+    events = db.session.scalars(select(Event.type).where(Event.target_id == item.ref.id)).all()
+    assert events == ["target.published"]
+
+
+# -- intents
+
+
+def staged(claimed: Claimed, **columns: Any) -> Loaded:
+    return claimed("staged", preflighted_at=clock.now(), **columns)
+
+
+def test_an_intent_is_written_with_its_ledger_row_and_the_content_is_reserved(claimed: Claimed):
+    item = staged(claimed)
+
+    (ready,) = publishing.write_intents([item])
+
+    assert target_of(item).state == "publishing"
+    attempt = db.session.get_one(Attempt, ready.attempt_id)
+    assert (attempt.operation, attempt.outcome) == ("commit", None)
+    assert db.session.scalars(select(ChannelContent.target_id)).all() == [item.ref.id]
+
+
+@pytest.mark.parametrize("obstacle", [{"hold": "paused"}, {"state": "cancelled"}, {"fence": 2}])
+def test_no_intent_is_written_for_what_was_held_cancelled_or_taken_over(
+    claimed: Claimed, obstacle: dict[str, Any]
+):
+    item = staged(claimed)
+    target = target_of(item)
+    for name, value in obstacle.items():
+        setattr(target, name, value)
+    db.session.commit()
+
+    assert publishing.write_intents([item]) == []
+    assert db.session.scalar(select(func.count()).select_from(ChannelContent)) == 0
+
+
+def test_the_same_content_on_the_same_channel_within_a_day_fails_at_the_intent(claimed: Claimed):
+    item = staged(claimed)
+    other = ChannelContent(
+        channel_id=item.channel_id,
+        content_hash=item.content_hash,
+        target_id=item.ref.post_id,
+        last_at=clock.now() - timedelta(hours=23),
+    )
+    db.session.add(other)
+    db.session.commit()
+
+    assert publishing.write_intents([item]) == []
+    target = target_of(item)
+    assert target.state == "failed"
+    assert target.error is not None
+    assert target.error["code"] == "REPOST_TOO_SOON"
+
+
+def test_a_commit_that_certainly_did_not_happen_frees_the_content(claimed: Claimed):
+    (item,) = publishing.write_intents([staged(claimed)])
+
+    settling.settle([(replace(item, kind="locate"), NotCommitted())])
+
+    assert db.session.scalar(select(func.count()).select_from(ChannelContent)) == 0
+
+
+def test_a_target_that_kills_its_workers_ends_with_a_reason(claimed: Claimed):
+    before, after = claimed("staging"), claimed("publishing")
+
+    settling.give_up(before.ref, "staging")
+    settling.give_up(after.ref, "publishing")
+
+    assert [target_of(item).state for item in (before, after)] == ["failed", "unknown"]
