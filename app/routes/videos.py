@@ -7,13 +7,14 @@ from typing import Any
 
 from flask import redirect, request
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import PreconditionFailed
 from werkzeug.wrappers import Response
 
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
+from app.routes.idempotency import wanted_version
 from app.routes.incoming import form_documentation, incoming_video
 from app.schemas.base import page_schema
+from app.schemas.idempotency import IfMatchHeaderSchema
 from app.schemas.videos import NewVideoQuerySchema, VideoChangesSchema, VideoSchema, VideosQuerySchema
 from app.services import videos
 from app.services.videos import VideoView
@@ -57,15 +58,14 @@ def get_video(video_id: uuid.UUID) -> Answer:
 @blp.patch("/videos/<uuid:video_id>")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(VideoChangesSchema)
+@blp.arguments(IfMatchHeaderSchema, location="headers")
 @blp.response(200, VideoSchema)
-def edit_video(body: dict[str, str], video_id: uuid.UUID) -> Answer:
+def edit_video(body: dict[str, str], headers: dict[str, Any], video_id: uuid.UUID) -> Answer:
     """Change title or description. Posts made already keep their texts.
 
     With `If-Match` only if nobody else changed it since it was read.
     """
-    changed = videos.edit(principal(), video_id, body, version=_if_match())
-    if changed is None:
-        raise PreconditionFailed
+    changed = videos.edit(principal(), video_id, body, version=wanted_version(headers["if_match"]))
     return changed, 200, _etag(changed)
 
 
@@ -95,11 +95,3 @@ def get_video_thumbnail(video_id: uuid.UUID) -> ResponseReturnValue:
 
 def _etag(view: VideoView) -> dict[str, str]:
     return {"ETag": f'"{view.version}"'}
-
-
-def _if_match() -> int | None:
-    """Return the version the caller has seen; None when any will do."""
-    tags = request.if_match
-    if not tags or tags.star_tag:
-        return None
-    return next((int(tag) for tag in tags.as_set() if tag.isascii() and tag.isdigit()), -1)

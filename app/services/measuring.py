@@ -94,7 +94,6 @@ def _settle(video_id: uuid.UUID, fence: int, state: VideoState, **columns: Any) 
         db.session.rollback()
         return
     Event.record(f"video.{state}", workspace_id=row.workspace_id, subject_id=video_id)
-    db.session.flush()
     targets.media_settled(video_id)
     db.session.commit()
     logger.info("Video settled", extra={"video_id": str(video_id), "state": state})

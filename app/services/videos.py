@@ -14,7 +14,7 @@ from sqlalchemy import exists, or_, select, update
 from app import clock
 from app.domain.principal import Principal
 from app.domain.target_state import OPEN
-from app.exceptions import ResourceNotFoundError, StateConflictError
+from app.exceptions import PreconditionFailedError, ResourceNotFoundError, StateConflictError
 from app.extensions import db
 from app.models import Event, Post, Target, Video
 from app.models.base import JsonObject
@@ -72,8 +72,8 @@ def list_videos(
 
 def edit(
     principal: Principal, video_id: uuid.UUID, changes: dict[str, str], *, version: int | None = None
-) -> VideoView | None:
-    """Change title or description. None when `version` is given and is no longer the video's."""
+) -> VideoView:
+    """Change title or description. Raises PreconditionFailedError when it is no longer at `version`."""
     statement = update(Video).where(Video.id == video_id, Video.workspace_id == principal.workspace_id)
     if version is not None:
         statement = statement.where(Video.version == version)
@@ -84,7 +84,9 @@ def edit(
     )
     db.session.commit()
     view = get(principal, video_id)
-    return view if changed.rowcount else None  # type: ignore[attr-defined]
+    if not changed.rowcount:  # type: ignore[attr-defined]
+        raise PreconditionFailedError(details={"found": version, "version": view.version})
+    return view
 
 
 def thumbnail_link(principal: Principal, video_id: uuid.UUID) -> str:
