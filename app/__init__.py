@@ -17,12 +17,22 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     from flask import Flask
 
-    from app import cli, config, error_handlers, extensions, logging_config, monitoring, queue, routes, storage
+    from app import (
+        cli,
+        config,
+        error_handlers,
+        extensions,
+        logging_config,
+        monitoring,
+        queue,
+        routes,
+        storage,
+    )
     from app.platforms import registry
     from app.services import metrics, platforms
 
     settings = settings or config.load(platforms=registry.setting_specs())
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     logging_config.init_app(app, settings)
     monitoring.init_app(app, settings)
     extensions.init_app(app, settings)

@@ -28,7 +28,7 @@ from app.models import Attempt, Post, Target
 from benchmarks import lateness_job
 from benchmarks.rows import Row, compared, percentile
 from tests.database import migrate
-from tests.rig import OPTIONS, ROOT, Rig
+from tests.rig import OPTIONS, PLATFORM, ROOT, Rig
 from tests.sandbox_server import SandboxProcess
 from tests.servers import postgres_server, redis_server
 
@@ -89,7 +89,7 @@ def _measure(rig: Rig, say: Say) -> tuple[list[float], list[float]]:
 
 def _fill(rig: Rig, video: uuid.UUID, count: int) -> None:
     """Insert targets due over the next 30 days, in the database itself."""
-    ids = {"workspace": rig.workspace_id, "video": video, "channel": rig.channel_id, "count": count}
+    ids = {"workspace": rig.workspace_id, "video": video, "channel": rig.channel_id, "count": count, "platform": PLATFORM}
     posts = """
         INSERT INTO posts (id, workspace_id, video_id, title, caption, options, labels, metadata, status,
                            created_via, version, created_at, updated_at)
@@ -100,7 +100,7 @@ def _fill(rig: Rig, video: uuid.UUID, count: int) -> None:
         INSERT INTO targets (id, workspace_id, post_id, channel_id, video_id, platform, content_hash, options,
                              state, due_at, own_time, late_until, if_over_quota, next_at, fence, attempts,
                              is_slow_commit, commit_bytes, progress_bytes, retries, asked, created_at, updated_at)
-        SELECT gen_random_uuid(), :workspace, id, :channel, :video, 'tiktok', md5(id::text), '{}', 'scheduled',
+        SELECT gen_random_uuid(), :workspace, id, :channel, :video, :platform, md5(id::text), '{}', 'scheduled',
                due, false, due + interval '2 hours', 'fail', due - interval '40 minutes', 0, 0, false, 0, 0, 0, 0,
                now(), now()
         FROM (SELECT id, now() + interval '2 hours' + random() * interval '30 days' AS due FROM posts) AS later"""

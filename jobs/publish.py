@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from app.services import engine, staging
+from app.services import engine, staging, taking
 from jobs.runtime import app
 
 
@@ -17,5 +17,5 @@ def stage_target(target_id: str, fence: int) -> None:
 def call_platform(claims: list[tuple[str, int]]) -> None:
     """Hand claimed targets to this worker's engine: preflights, commits at their due times, questions."""
     with app().app_context():
-        items = engine.take([(uuid.UUID(target_id), fence) for target_id, fence in claims])
+        items = taking.take([(uuid.UUID(target_id), fence) for target_id, fence in claims])
         engine.engine(app()).submit([item for item in items if item.kind != "stage"])

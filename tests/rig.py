@@ -48,6 +48,7 @@ PROTOCOL = {
     "COMMIT_DEADLINE_SECONDS": 15 / FACTOR,
     "SETTLE_SECONDS": 5 / FACTOR,
 }
+PLATFORM = "tiktok"
 OPTIONS = {"privacy_level": "SELF_ONLY"}
 
 
@@ -175,14 +176,14 @@ class Rig:
             tokens = Tokens(grant["access_token"], grant["refresh_token"], expires_at, None, scopes)
             columns = token_columns(key, tokens, refresh_ahead=timedelta(hours=2))
             credential = Credential(
-                id=key, workspace_id=self.workspace_id, platform="tiktok", environment="sandbox", **columns
+                id=key, workspace_id=self.workspace_id, platform=PLATFORM, environment="sandbox", **columns
             )
             db.session.add(credential)
             db.session.flush()
             channel = Channel(
                 workspace_id=self.workspace_id,
                 credential_id=key,
-                platform="tiktok",
+                platform=PLATFORM,
                 remote_id=grant["remote_id"],
                 username=username,
             )
@@ -257,7 +258,7 @@ class Rig:
             "id": target_id,
             "post_id": post_id,
             "channel_id": channel_id,
-            "platform": "tiktok",
+            "platform": PLATFORM,
             "content_hash": content_hash or hashlib.sha256(f"{caption}{target_id}".encode()).hexdigest(),
             "options": OPTIONS,
             "state": "scheduled",

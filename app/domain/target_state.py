@@ -26,7 +26,8 @@ Status = Literal[
 TRANSITIONS: dict[State, frozenset[State]] = {
     "draft": frozenset({"scheduled", "cancelled"}),
     "scheduled": frozenset({"draft", "staging", "cancelled", "missed", "failed"}),
-    "staging": frozenset({"scheduled", "staged", "cancelled", "missed", "failed"}),
+    # confirming: the platform says that this handle was already committed, so it is asked, not staged again
+    "staging": frozenset({"scheduled", "staged", "confirming", "cancelled", "missed", "failed"}),
     "staged": frozenset({"scheduled", "staging", "publishing", "cancelled", "missed", "failed"}),
     "publishing": frozenset(
         {"confirming", "published", "awaiting_user", "staged", "scheduled", "failed", "unknown"}

@@ -32,7 +32,7 @@ from app.queue import (
     Task,
     carrier,
 )
-from app.services import credentials, instance, measuring, publishing, settling, uploads
+from app.services import credentials, instance, measuring, publishing, refusals, uploads
 
 logger = get_logger(__name__)
 BATCH = 500
@@ -164,7 +164,7 @@ def _is_poison(row: Any) -> bool:
     if row.attempts <= MAX_DEATHS:
         return False
     logger.error("target %s killed its worker %d times", row.id, MAX_DEATHS)
-    settling.give_up(TargetRef(row.id, row.fence, row.post_id, row.workspace_id), row.state)
+    refusals.give_up(TargetRef(row.id, row.fence, row.post_id, row.workspace_id), row.state)
     return True
 
 
@@ -220,7 +220,7 @@ def miss_late_targets(now: datetime) -> None:
     ).all()
     refs = [TargetRef(row.id, row.fence, row.post_id, row.workspace_id) for row in rows]
     missed = Target.move_many(
-        refs, before=WAITING, after="missed", fenced=False, next_at=None, error=settling.MISSED_ERROR
+        refs, before=WAITING, after="missed", fenced=False, next_at=None, error=refusals.MISSED_ERROR
     )
     db.session.commit()
     for row in rows:

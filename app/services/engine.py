@@ -17,13 +17,11 @@ import heapq
 import itertools
 import queue
 import threading
-import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from flask import Flask
 
@@ -31,15 +29,13 @@ from app import clock, crash_points
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.monitoring import track_publish_lateness
 from app.platforms.base import HandleDead, LeaseLost, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
-from app.services import credentials, instance, publishing, settling
+from app.services import calls, publishing, settling
+from app.services.outcomes import Outcome
 from app.services.publishing import Loaded
-from app.services.settling import Outcome
 
 logger = get_logger(__name__)
-TOKEN_MARGIN = timedelta(seconds=60)
 _SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
 
 
@@ -177,7 +173,7 @@ class Engine:
         asked = publishing.open_attempts([item for item in batch if item.kind != "watch"])
         db.session.commit()
         for item in [*asked, *watched]:
-            self._call(item, _QUESTIONS[item.kind])
+            self._call(item, calls.QUESTIONS[item.kind])
 
     def _call(self, item: Loaded, ask: Callable[[Loaded], Outcome]) -> None:
         self._calling += 1
@@ -194,7 +190,7 @@ class Engine:
             done = _Done(item, error, slot)
         except Exception as error:
             logger.error("a call for target %s broke", item.ref.id, exc_info=True)
-            done = _Done(item, _as_doubt(item, error, sending=slot is None), slot)
+            done = _Done(item, calls.as_doubt(item, error, sending=slot is None), slot)
         self._inbox.put(done)
 
     # -- commits
@@ -224,8 +220,8 @@ class Engine:
         prepared = {slot.item.ref.id: slot.prepared for slot in slots}
         for item in publishing.write_intents([slot.item for slot in slots]):
             crash_points.hit("commit.after_intent")
-            send = cast(PreparedCommit, prepared[item.ref.id])
-            self._call(item, partial(_send, send))
+            prepared_call = cast(PreparedCommit, prepared[item.ref.id])
+            self._call(item, partial(calls.send, prepared_call))
 
 
 def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
@@ -236,48 +232,6 @@ def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
 def _arm(slot: _Slot, _item: Loaded) -> Outcome:
     slot.prepared = slot.item.platform.prepare_commit(slot.item.request, slot.item.handle or {})
     return None
-
-
-def _send(prepared: PreparedCommit, item: Loaded) -> Outcome:
-    """Make the one call that publishes, if the lease is still ours at this very moment."""
-    if not item.holds_lease():
-        raise LeaseLost
-    lateness = (clock.now() - item.due_at).total_seconds()
-    track_publish_lateness(platform=item.platform.name, seconds=lateness)
-    outcome = prepared.send(item.commit_deadline)
-    crash_points.hit("commit.after_call")
-    return outcome
-
-
-def _preflight(item: Loaded) -> Outcome:
-    item.platform.preflight(item.request, item.handle or {})
-    crash_points.hit("preflight.after_call")
-    return None
-
-
-def _locate(item: Loaded) -> Outcome:
-    outcome = item.platform.locate(item.request, item.handle or {})
-    crash_points.hit("locate.after_call")
-    return outcome
-
-
-def _watch(item: Loaded) -> Outcome:
-    return item.platform.watch(item.request, item.handle or {})
-
-
-_QUESTIONS: dict[str, Callable[[Loaded], Outcome]] = {
-    "preflight": _preflight,
-    "locate": _locate,
-    "watch": _watch,
-}
-
-
-def _as_doubt(item: Loaded, error: Exception, *, sending: bool) -> PlatformAPIError:
-    """Return an error of our own as what it means: once the intent is written, doubt; before, a later try."""
-    kind = "ambiguous" if sending and item.kind == "commit" else "transient"
-    message = "Something went wrong on our side during this call."
-    details: dict[str, Any] = {"error": type(error).__name__}
-    return PlatformAPIError(message, details, platform=item.platform.name, kind=kind)  # type: ignore[arg-type]
 
 
 # -- handing work in
@@ -302,36 +256,3 @@ def drain() -> None:
         if _engine is not None:
             _engine.drain()
             _engine = None
-
-
-def take(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
-    """Load claimed targets for the engine, with tokens that outlive the call.
-
-    Nothing is returned while the database is not the one that may publish (see services/instance).
-    """
-    if reason := instance.check():
-        logger.critical("nothing is published: %s", reason)
-        return []
-    items = publishing.load(claims)
-    stale = {item.credential_id for item in items if _has_stale_token(item)}
-    if not stale:
-        return items
-    unfresh = _unfresh(stale)
-    return [item for item in publishing.load(claims) if item.credential_id not in unfresh]
-
-
-def _has_stale_token(item: Loaded) -> bool:
-    expires_at = item.token_expires_at
-    return expires_at is not None and expires_at < max(clock.now(), item.due_at) + TOKEN_MARGIN
-
-
-def _unfresh(credential_ids: set[uuid.UUID]) -> set[uuid.UUID]:
-    """Renew these grants; return those that could not be. Their targets come back at the end of the lease."""
-    failed: set[uuid.UUID] = set()
-    for credential_id in credential_ids:
-        try:
-            credentials.ensure_fresh(credential_id, until=clock.now() + TOKEN_MARGIN)
-        except PlatformAPIError as error:
-            logger.warning("a token could not be renewed: %s", error.message)
-            failed.add(credential_id)
-    return failed

@@ -6,7 +6,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from app.config import Settings
+from app.config import ConfigError, Settings
 from app.logging_config import current_context, get_logger
 from app.monitoring import track_platform_api_call
 from app.platforms.http import Call
@@ -16,14 +16,17 @@ logger = get_logger(__name__)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Build every adapter from the settings."""
-    app.extensions["platforms"] = Registry(
-        settings.platforms,
-        public_url=settings.public_url,
-        on_call=_note,
-        request_id=lambda: current_context().get("request_id"),
-        sandbox_allowed=not settings.is_production,
-    )
+    """Build every adapter from the settings. Raises ConfigError for values an adapter cannot use."""
+    try:
+        app.extensions["platforms"] = Registry(
+            settings.platforms,
+            public_url=settings.public_url,
+            on_call=_note,
+            request_id=lambda: current_context().get("request_id"),
+            sandbox_allowed=not settings.is_production,
+        )
+    except ValueError as fault:
+        raise ConfigError([str(fault)]) from None
 
 
 def registry() -> Registry:

@@ -157,6 +157,7 @@ def _request(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
         height=facts.get("height"),
         due_at=target.due_at,
         attempt_key=f"{target.id}:{target.fence}",
+        remote_id=target.remote_id,
     )
 
 

@@ -13,7 +13,7 @@ from app.logging_config import bind_context, get_logger
 from app.models import Target
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
-from app.services import credentials, leases, publishing, settling
+from app.services import credentials, leases, publishing, refusals, settling
 from app.services.publishing import Loaded
 
 logger = get_logger(__name__)
@@ -113,7 +113,7 @@ def _record_result(item: Loaded, result: Staged | Wait) -> None:
 def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     db.session.rollback()
     publishing.close_attempt(item, type(error).__name__, error=error.to_dict())
-    state = settling.refuse(item, error, before={"scheduled", "staging", "staged"})
+    state = refusals.refuse(item, error, before={"scheduled", "staging", "staged"})
     db.session.commit()
     if state == "failed":
         settling.count_ending(item, state)

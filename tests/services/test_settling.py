@@ -25,7 +25,7 @@ from app.platforms.base import (
     Rejected,
     Unknown,
 )
-from app.services import publishing, settling
+from app.services import publishing, refusals, settling
 from app.services.publishing import Loaded
 from tests.factories import make_channel, make_person, make_post, make_video
 
@@ -235,7 +235,7 @@ def test_a_commit_that_certainly_did_not_happen_frees_the_content(claimed: Claim
 def test_a_target_that_kills_its_workers_ends_with_a_reason(claimed: Claimed):
     before, after = claimed("staging"), claimed("publishing")
 
-    settling.give_up(before.ref, "staging")
-    settling.give_up(after.ref, "publishing")
+    refusals.give_up(before.ref, "staging")
+    refusals.give_up(after.ref, "publishing")
 
     assert [target_of(item).state for item in (before, after)] == ["failed", "unknown"]

@@ -1,0 +1,203 @@
+"""What an answer, an error or a silence means for a target whose intent is written. One function an outcome.
+
+The rule behind all of it: once the intent is written, only `Published`, a refusal that certainly published
+nothing, or asking the platform may end it. Whatever else happens is "ambiguous" and leads to asking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete
+
+from app import clock
+from app.domain.retry import poll_delay
+from app.domain.target_state import IN_FLIGHT, State
+from app.exceptions import PlatformAPIError
+from app.extensions import db, settings
+from app.models import ChannelContent, Target
+from app.platforms.base import (
+    Accepted,
+    AwaitingUser,
+    HandleDead,
+    NotCommitted,
+    Pending,
+    Published,
+    Rejected,
+    Unknown,
+)
+from app.services.leases import FREE
+from app.services.publishing import Loaded
+from app.services.refusals import try_again_at
+
+CONFIRM_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is asked
+ASK_AGAIN = timedelta(minutes=5)
+WATCH_DELAYS = tuple(timedelta(minutes=minutes) for minutes in (10, 60, 360, 1440))
+NO_HANDLE: dict[str, Any] = {
+    "handle_encrypted": None,
+    "handle_expires_at": None,
+    "preflighted_at": None,
+    "progress_bytes": 0,
+}
+
+Outcome = (
+    Published
+    | Accepted
+    | AwaitingUser
+    | Pending
+    | NotCommitted
+    | HandleDead
+    | Rejected
+    | Unknown
+    | PlatformAPIError
+    | None
+)
+
+
+def after_call(item: Loaded, outcome: Outcome) -> State | None:
+    """Apply what a commit or a question ended in, in the caller's transaction; return the new state, if any."""
+    if isinstance(outcome, PlatformAPIError):
+        return _after_error(item, outcome)
+    return _AFTER[type(outcome)](item, outcome)
+
+
+def _move(item: Loaded, after: State, **values: Any) -> State | None:
+    before = IN_FLIGHT - {after}
+    moved = Target.move(item.ref, before=before, after=after, **FREE, **values)
+    return after if moved else None
+
+
+def _published(item: Loaded, outcome: Published) -> State | None:
+    now = clock.now()
+    return _move(
+        item,
+        "published",
+        published_at=now,
+        remote_id=outcome.remote_id,
+        permalink=outcome.permalink,
+        error=None,
+        retries=0,
+        asked=0,
+        next_at=now + (WATCH_DELAYS[0] if outcome.complete else poll_delay(0)),
+    )
+
+
+def _accepted(item: Loaded, outcome: Accepted) -> State | None:
+    return _wait_for_answer(item, outcome.check_at)
+
+
+def _pending(item: Loaded, outcome: Pending) -> State | None:
+    if _is_hopeless(item):
+        return _unknown(item, Unknown("The platform has not said for 24 hours whether the post exists."))
+    return _wait_for_answer(item, outcome.until)
+
+
+def _wait_for_answer(item: Loaded, until: datetime, **values: Any) -> State | None:
+    columns = {"next_at": until, "asked": item.asked + 1, "retries": 0} | values
+    if item.state == "confirming":
+        Target.note(item.ref, **FREE, **columns)
+        return "confirming"
+    return _move(item, "confirming", **columns)
+
+
+def _awaiting_user(item: Loaded, outcome: AwaitingUser) -> State | None:
+    return _move(
+        item, "awaiting_user", next_at=clock.now() + ASK_AGAIN, late_until=outcome.deadline, error=None
+    )
+
+
+def _not_committed(item: Loaded, _outcome: NotCommitted) -> State | None:
+    _release_content(item)
+    return _back(item, "staged", preflighted_at=None, next_at=clock.now())
+
+
+def _handle_dead(item: Loaded, _outcome: HandleDead) -> State | None:
+    _release_content(item)
+    return _back(item, "scheduled", **NO_HANDLE, next_at=clock.now())
+
+
+def _back(item: Loaded, after: State, **values: Any) -> State | None:
+    moved = _move(item, after, **{"retries": item.retries + 1} | values)
+    if moved:
+        Target.reckon_holds(Target.id == item.ref.id)
+    return moved
+
+
+def _rejected(item: Loaded, outcome: Rejected) -> State | None:
+    _release_content(item)
+    error = outcome.error
+    if error.retryable:
+        return _back(item, "scheduled", **NO_HANDLE, next_at=try_again_at(item, error), error=error.to_dict())
+    return _move(item, "failed", next_at=None, error=error.to_dict())
+
+
+def _unknown(item: Loaded, outcome: Unknown) -> State | None:
+    error: dict[str, Any] = {
+        "code": "OUTCOME_UNKNOWN",
+        "message": f"{outcome.reason} Look at the account and say whether the post is there.",
+        "details": {},
+        "platform": item.platform.name,
+        "platform_code": None,
+        "kind": "ambiguous",
+        "retryable": False,
+        "retry_at": None,
+        "action": "check_platform",
+    }
+    return _move(item, "unknown", next_at=None, error=error)
+
+
+_AFTER: dict[type, Callable[[Loaded, Any], State | None]] = {
+    Published: _published,
+    Accepted: _accepted,
+    Pending: _pending,
+    AwaitingUser: _awaiting_user,
+    NotCommitted: _not_committed,
+    HandleDead: _handle_dead,
+    Rejected: _rejected,
+    Unknown: _unknown,
+}
+
+
+def _after_error(item: Loaded, error: PlatformAPIError) -> State | None:
+    if item.kind == "locate":
+        return _after_unanswered_question(item, error)
+    if error.kind == "ambiguous":
+        return _ask_later(item)
+    _release_content(item)
+    if error.retryable or error.kind == "reauth":
+        return _back(
+            item, "staged", preflighted_at=None, next_at=try_again_at(item, error), error=error.to_dict()
+        )
+    return _move(item, "failed", next_at=None, error=error.to_dict())
+
+
+def _ask_later(item: Loaded) -> State | None:
+    """The commit's effect is not known: ask when a late effect of the call can no longer come."""
+    settle_for = timedelta(seconds=settings().settle_seconds) + item.platform.settle
+    called_at = item.committed_at or clock.now()
+    quiet_at = called_at + timedelta(seconds=item.commit_deadline) + settle_for
+    return _wait_for_answer(item, max(quiet_at, clock.now() + settle_for), asked=0)
+
+
+def _after_unanswered_question(item: Loaded, error: PlatformAPIError) -> State | None:
+    if _is_hopeless(item) or not (error.retryable or error.kind in ("reauth", "ambiguous")):
+        return _unknown(item, Unknown(error.message))
+    pause = try_again_at(item, error)
+    return _wait_for_answer(item, pause, asked=item.asked, retries=item.retries + 1)
+
+
+def _is_hopeless(item: Loaded) -> bool:
+    return item.committed_at is not None and clock.now() > item.committed_at + CONFIRM_FOR
+
+
+def _release_content(item: Loaded) -> None:
+    """The post certainly does not exist: the channel may take this content again at once."""
+    db.session.execute(
+        delete(ChannelContent).where(
+            ChannelContent.channel_id == item.channel_id,
+            ChannelContent.content_hash == item.content_hash,
+            ChannelContent.target_id == item.ref.id,
+        )
+    )

@@ -1,0 +1,64 @@
+"""Published posts are watched on: for a late id, and for removal by the platform; drafts for their publication."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app import clock
+from app.domain.retry import poll_delay
+from app.domain.target_state import State
+from app.models import Target
+from app.platforms.base import Published, Rejected
+from app.services.leases import FREE
+from app.services.outcomes import WATCH_DELAYS, Outcome
+from app.services.publishing import Loaded
+
+
+def after_watch(item: Loaded, outcome: Outcome) -> State | None:
+    if isinstance(outcome, Rejected):
+        moved = Target.move(
+            item.ref,
+            before={"published"},
+            after="removed",
+            **FREE,
+            next_at=None,
+            error=outcome.error.to_dict(),
+        )
+        return "removed" if moved else None
+    if isinstance(outcome, Published) and item.state == "awaiting_user":
+        return _finished_by_user(item, outcome)
+    found = (
+        {"remote_id": outcome.remote_id, "permalink": outcome.permalink}
+        if isinstance(outcome, Published)
+        else {}
+    )
+    known = {column: value for column, value in found.items() if value is not None}
+    complete = isinstance(outcome, Published) and outcome.complete
+    Target.note(item.ref, **FREE, **known, asked=item.asked + 1, next_at=_next_watch(item, complete=complete))
+    return None
+
+
+def _finished_by_user(item: Loaded, outcome: Published) -> State | None:
+    now = clock.now()
+    moved = Target.move(
+        item.ref,
+        before={"awaiting_user"},
+        after="published",
+        **FREE,
+        published_at=now,
+        remote_id=outcome.remote_id,
+        permalink=outcome.permalink,
+        next_at=now + WATCH_DELAYS[0],
+    )
+    return "published" if moved else None
+
+
+def _next_watch(item: Loaded, *, complete: bool) -> datetime | None:
+    """Return when to look again: often while the id is missing, then at growing distances, then never."""
+    now = clock.now()
+    published_at = item.published_at or now
+    if now > published_at + item.platform.watch_for:
+        return None
+    if not complete:
+        return now + poll_delay(item.asked)
+    return next((published_at + delay for delay in WATCH_DELAYS if published_at + delay > now), None)
