@@ -19,8 +19,8 @@ from app.exceptions import PreconditionFailedError, StateConflictError
 from app.extensions import db
 from app.models import Channel, Post, Target, Video
 from app.services import planning, posts
+from app.services.outcomes import NO_HANDLE
 from app.services.publishing import effective_options
-from app.services.settling import NO_HANDLE
 from app.services.validation import Placed, effective_texts
 
 AFRESH: dict[str, Any] = {

@@ -18,8 +18,8 @@ from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
 from app.services import planning, repost
 from app.services.idempotency import Remember, forget
+from app.services.outcomes import NO_HANDLE
 from app.services.planning import Plan, PostInput
-from app.services.settling import NO_HANDLE
 from app.services.validation import Placed
 
 SOON = timedelta(seconds=2)  # the dispatcher looks every second by itself

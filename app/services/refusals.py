@@ -50,7 +50,7 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) 
 
 def _ask(item: Loaded, error: PlatformAPIError) -> State | None:
     """The platform says that this handle was committed, though no intent of ours is open: ask, do not stage."""
-    columns = {"next_at": clock.now(), "committed_at": item.committed_at or clock.now()}
+    columns: dict[str, Any] = {"next_at": clock.now(), "committed_at": item.committed_at or clock.now()}
     moved = Target.move(
         item.ref, before={"staging"}, after="confirming", **FREE, **columns, error=error.to_dict()
     )

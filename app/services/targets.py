@@ -22,8 +22,8 @@ from app.queue import wake_dispatcher
 from app.services import planning, repost
 from app.services.changes import AFRESH
 from app.services.idempotency import Remember, forget
+from app.services.outcomes import NO_HANDLE
 from app.services.platforms import registry
-from app.services.settling import NO_HANDLE
 from app.services.validation import Placed, check, spec_problems
 
 NEEDS_A_PERSON: tuple[State, ...] = ("unknown", "awaiting_user", "failed", "missed")
