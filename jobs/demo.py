@@ -30,7 +30,7 @@ from jobs import environment, seed, sessions
 SECONDS_AHEAD = 8
 PATIENCE_SECONDS = 300
 ENDINGS = {"published", "failed", "missed", "cancelled", "action_required"}
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class DemoFailed(Exception):  # noqa: N818 - reads as what happened
@@ -62,7 +62,7 @@ def main() -> int:
             return 0
         show(chaos=os.environ.get("CHAOS", "") not in {"", "0"})
     except (DemoFailed, requests.ConnectionError) as trouble:
-        console.print(f"\n[red]{trouble}[/red]", soft_wrap=True)
+        console.print(f"\n[red]{trouble}[/red]")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -147,7 +147,7 @@ def upload(api: Api, clip: Path, *, title: str) -> dict[str, Any]:
 
 def wait_until_measured(api: Api, video_id: str) -> None:
     with console.status("Measuring it ..."):
-        for video in polled(lambda: api.call("GET", f"/videos/{video_id}"), pause=0.1):
+        for video in polled(lambda: api.call("GET", f"/videos/{video_id}"), pause=0.2):
             if video["state"] != "processing":
                 break
     if video["state"] != "ready":
@@ -156,8 +156,8 @@ def wait_until_measured(api: Api, video_id: str) -> None:
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
-    wanted = ("container", "video_codec", "width", "height", "duration_seconds")
-    return ", ".join(f"{name} {facts[name]}" for name in wanted if facts.get(name) is not None)
+    size, length = f"{facts.get('width')}x{facts.get('height')}", f"{facts.get('duration_seconds')} s"
+    return ", ".join((str(facts.get("container")), str(facts.get("video_codec")), size, length))
 
 
 def schedule(api: Api, video_id: str, *, caption: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def follow(api: Api, post_id: str, *, kill: Path | None) -> dict[str, Any]:
     """Say each change of the target until it ends; `kill` is DATA_DIR when its workers are to die half way."""
     stage, began = "", time.monotonic()
     with console.status("Waiting for the time to come ...") as status:
-        for post in polled(lambda: api.call("GET", f"/posts/{post_id}"), pause=0.05):
+        for post in polled(lambda: api.call("GET", f"/posts/{post_id}"), pause=0.2):
             target: dict[str, Any] = post["targets"][0]
             if target["stage"] != stage:
                 stage = target["stage"]
@@ -201,8 +201,11 @@ def follow(api: Api, post_id: str, *, kill: Path | None) -> dict[str, Any]:
                 kill_workers(kill)
                 kill = None
                 status.update("Nobody knows what became of the call; the platform will be asked ...")
-            if target["status"] in ENDINGS and (target["status"] != "published" or target["permalink"]):
+            # Published comes first, the platform's own name for the post a little later.
+            if target["status"] in ENDINGS and (target["status"] != "published" or target["remote_id"]):
                 break
+            if target["status"] == "published":
+                status.update("Published. Waiting for the platform to tell the address ...")
     return target
 
 
@@ -222,7 +225,7 @@ def tell_the_end(target: Mapping[str, Any], sandbox_url: str, *, caption: str) -
         posts = http.get(f"{sandbox_url}/__sim/posts", timeout=30).json()["posts"]
     made = [post for post in posts if caption in post["caption"]]
     console.print("[green]✓[/green] Published. Watch it here:")
-    console.print(f"  {target['permalink']}", soft_wrap=True)
+    console.print(f"  {target['permalink']}")
     console.print(f"posts on the platform: {len(made)}")
     if len(made) != 1:
         raise DemoFailed("That should have been exactly one.")
