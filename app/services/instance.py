@@ -43,7 +43,8 @@ def check() -> str | None:
 
     The very first call on a new installation makes the row and the copy.
     """
-    mark, copy = _mark(), _read_copy()
+    copy = _read_copy()  # before the database, which may go on meanwhile: the copy must never seem ahead
+    mark = _mark()
     if mark is None:
         if copy is not None:
             return (

@@ -68,3 +68,20 @@ def test_a_claim_whose_copy_was_never_written_does_not_look_like_a_restore(conte
     db.session.commit()
 
     assert instance.check() is None
+
+
+def test_a_claim_made_while_it_is_checked_does_not_look_like_a_restore(
+    context: Flask, monkeypatch: pytest.MonkeyPatch
+):
+    instance.check()
+    read_database = instance._mark
+
+    def read_and_be_overtaken() -> instance.Mark | None:
+        mark = read_database()
+        monkeypatch.setattr(instance, "_mark", read_database)
+        advance()
+        return mark
+
+    monkeypatch.setattr(instance, "_mark", read_and_be_overtaken)
+
+    assert instance.check() is None
