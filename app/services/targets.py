@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import joinedload
 
 from app import clock
@@ -58,7 +58,8 @@ def list_targets(
         query = query.where(Target.due_at < due_to)
     if needs_action is not None:
         stuck = or_(
-            Target.state.in_(NEEDS_A_PERSON), Target.state.in_(WAITING) & (Target.hold == "reconnect")
+            Target.state.in_(NEEDS_A_PERSON),
+            Target.state.in_(WAITING) & (func.coalesce(Target.hold, "") == "reconnect"),
         )
         query = query.where(stuck if needs_action else ~stuck)
     query = query.options(joinedload(Target.channel))
