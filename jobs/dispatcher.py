@@ -9,8 +9,9 @@ import redis
 from flask import Flask
 
 from app import clock
-from app.extensions import db
+from app.extensions import db, settings
 from app.logging_config import get_logger
+from app.monitoring import serve_metrics, use_metrics_dir
 from app.queue import carrier
 from app.services import clock_offset, dispatch
 from jobs import runtime
@@ -70,7 +71,11 @@ class Dispatcher:
 
 def main() -> None:
     """Run a dispatcher in this process until SIGTERM or SIGINT."""
-    dispatcher = Dispatcher(runtime.app())
+    app = runtime.app()
+    with app.app_context():
+        use_metrics_dir(settings().metrics_dir)
+        serve_metrics(app, settings())
+    dispatcher = Dispatcher(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())
     dispatcher.run()

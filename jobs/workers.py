@@ -20,7 +20,7 @@ from rq.job import Job
 from app import clock
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.monitoring import capture_killed_horse, mark_horse
+from app.monitoring import capture_killed_horse, fork_metrics_server, mark_horse, use_metrics_dir
 from app.queue import QUEUES, AllowListedJob, QueueName, carrier
 from app.services import engine
 from jobs import runtime
@@ -163,6 +163,8 @@ def main(queues: list[QueueName] | None = None) -> None:
     app = runtime.app()
     with app.app_context():
         plan = queues or planned(settings().workers)
+        use_metrics_dir(settings().metrics_dir)
+        fork_metrics_server(app, settings())
     if len(plan) == 1:
         run_worker(plan[0])
     else:

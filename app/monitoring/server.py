@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +41,26 @@ def serve_metrics(app: Flask, settings: Settings, *, port: int | None = None) ->
     except OSError as error:
         logger.error("METRICS_PORT cannot be served: %s", error, extra={"host": host, "port": port})
         return None
+
+
+def fork_metrics_server(app: Flask, settings: Settings) -> int | None:
+    """Serve as `serve_metrics` does, from a child process that ends with this one; return its pid.
+
+    For processes that fork: a child forked while a serving thread holds a lock would never get that lock.
+    """
+    if not settings.metrics_port:
+        return None
+    parent = os.getpid()
+    if pid := os.fork():
+        return pid
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        if serve_metrics(app, settings):
+            while os.getppid() == parent:
+                time.sleep(0.5)
+    finally:
+        os._exit(0)
 
 
 def start_server(app: Flask, *, host: str, port: int) -> BaseWSGIServer:

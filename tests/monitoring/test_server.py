@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 import requests
 from flask import Flask
@@ -12,7 +16,7 @@ from werkzeug.serving import BaseWSGIServer
 from app import error_handlers, monitoring
 from app.config import Settings
 from app.monitoring import serve_metrics, server
-from tests.servers import free_port
+from tests.servers import ROOT, free_port
 
 
 @pytest.fixture
@@ -70,3 +74,40 @@ def test_the_settings_choose_host_and_port(app: Flask) -> None:
 
 def test_a_port_that_is_taken_stops_nobody(app: Flask, serving: BaseWSGIServer) -> None:
     assert serve_metrics(app, Settings(), port=serving.port) is None
+
+
+def test_a_process_that_forks_serves_from_a_child_that_ends_with_it() -> None:
+    port = free_port()
+    script = f"""
+import sys
+from flask import Flask
+from app import monitoring
+from app.config import Settings
+app, settings = Flask("x"), Settings(metrics_port={port})
+monitoring.init_app(app, settings)
+print(monitoring.fork_metrics_server(app, settings), flush=True)
+sys.stdin.read()
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    deadline = time.monotonic() + 10
+    while not answers(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    parent.kill()
+    parent.communicate()
+
+    psutil.wait_procs([child], timeout=5)
+    assert not child.is_running()
+    assert not answers(port)
+
+
+def answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/metrics", timeout=1).ok
+    except requests.ConnectionError:
+        return False
