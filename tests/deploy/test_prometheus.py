@@ -128,6 +128,19 @@ def test_every_alert_is_tried_and_explained() -> None:
     assert {name for name in names if f"`{name}`" not in manual} == set()
 
 
+@pytest.mark.usefixtures("database_url")
+def test_every_metric_is_explained(app: Flask) -> None:
+    requests_in_progress()
+    ours = {family.name for family in text_string_to_metric_families(app.test_client().get("/metrics").text)}
+    ours = {name for name in ours if not name.startswith(("python_", "process_"))} | {"processes_alive"}
+    counters = {f"{name}_total" for name in ours}
+
+    manual = (ROOT / "docs" / "operations.md").read_text()
+    explained = set(re.findall(r"^\| `([a-z_]+)` \| [a-z_, ]*\|", manual, re.MULTILINE))
+    assert explained <= ours | counters
+    assert {name for name in ours if not {name, f"{name}_total"} & explained} == set()
+
+
 def test_the_scrape_configuration_is_the_guides() -> None:
     [job] = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
 

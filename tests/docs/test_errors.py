@@ -1,0 +1,35 @@
+"""docs/errors.md names every code there is, with its status."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from app.error_handlers import HTTP_ERRORS
+from app.exceptions import AppException
+from tests.servers import ROOT
+
+PAGE = (ROOT / "docs" / "errors.md").read_text()
+
+
+def tree(root: type[AppException] = AppException) -> Iterator[type[AppException]]:
+    yield root
+    for child in root.__subclasses__():
+        if child.__module__ == "app.exceptions":
+            yield from tree(child)
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    documented = {
+        (code, int(status)) for code, status in re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.MULTILINE)
+    }
+
+    real = {(family.code, family.status) for family in tree()}
+    real |= {(code, status) for status, (code, _) in HTTP_ERRORS.items()}
+    assert documented == real
+
+
+def test_each_code_is_explained_once() -> None:
+    codes = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+
+    assert sorted(set(codes)) == sorted(codes)
