@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from flask import Response, current_app, request
 
-from app.exceptions import PreconditionFailedError
+from app.exceptions import PreconditionFailedError, StateConflictError
+from app.extensions import db
 from app.routes.base import principal
 from app.schemas.base import Schema
 from app.services import idempotency
@@ -28,14 +29,46 @@ def once(
         return effect(forget)
     claim = idempotency.claim(key, principal(), request=_fingerprint())
     if isinstance(claim, idempotency.Replay):
-        body = current_app.json.dumps(claim.body) + "\n"
-        headers = {"Idempotency-Replayed": "true"}
-        return Response(body, claim.status, headers, mimetype="application/json")
+        return _replayed(claim)
 
     def remember(result: Result) -> None:
         idempotency.store(claim, status=status, body=schema().dump(result))
 
     return effect(remember)
+
+
+def once_streamed(
+    key: str | None, effect: Callable[[Remember], Result], *, schema: type[Schema], status: int = 200
+) -> Result | Response:
+    """Do as `once` for a body too long to be read twice: it is known by its headers and its length.
+
+    No transaction is open while it is read, so of two at the same time the slower one is refused at its end.
+    """
+    if key is None:
+        return effect(forget)
+    fingerprint = _headers_fingerprint()
+    claim = idempotency.claim(key, principal(), request=fingerprint)
+    db.session.rollback()
+    if isinstance(claim, idempotency.Replay):
+        return _replayed(claim)
+
+    def remember(result: Result) -> None:
+        again = idempotency.claim(key, principal(), request=fingerprint)
+        if isinstance(again, idempotency.Replay):
+            raise StateConflictError("Another request with this Idempotency-Key was answered meanwhile.")
+        idempotency.store(again, status=status, body=schema().dump(result))
+
+    return effect(remember)
+
+
+def _replayed(claim: idempotency.Replay) -> Response:
+    body = current_app.json.dumps(claim.body) + "\n"
+    return Response(body, claim.status, {"Idempotency-Replayed": "true"}, mimetype="application/json")
+
+
+def _headers_fingerprint() -> bytes:
+    facts = (request.method, request.full_path, request.mimetype, request.content_length)
+    return repr((*facts, request.headers.get("X-Filename"))).encode()
 
 
 def _fingerprint() -> bytes:

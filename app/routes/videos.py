@@ -5,16 +5,15 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from flask import redirect, request
+from flask import Response, redirect, request
 from flask.typing import ResponseReturnValue
-from werkzeug.wrappers import Response
 
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import wanted_version
+from app.routes.idempotency import once_streamed, wanted_version
 from app.routes.incoming import form_documentation, incoming_video
 from app.schemas.base import page_schema
-from app.schemas.idempotency import IfMatchHeaderSchema
+from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
 from app.schemas.videos import NewVideoQuerySchema, VideoChangesSchema, VideoSchema, VideosQuerySchema
 from app.services import videos
 from app.services.videos import VideoView
@@ -26,14 +25,22 @@ Answer = tuple[VideoView, int, dict[str, str]]
 @blp.post("/videos")
 @blp.requires(role="editor", scope="write", body_limit=None)
 @blp.arguments(NewVideoQuerySchema, location="query")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(201, VideoSchema)
 @blp.doc(requestBody=form_documentation())
-def create_video(query: dict[str, str]) -> Answer:
+def create_video(query: dict[str, str], headers: dict[str, Any]) -> Answer | Response:
     """Send a video, as the body itself or as the `file` of a form.
 
     It is measured afterwards: `state` goes from `processing` to `ready` or `rejected`. Posts may name it at once.
     """
-    made = videos.create(principal(), incoming_video(request, query))
+    made = once_streamed(
+        headers["idempotency_key"],
+        lambda remember: videos.create(principal(), incoming_video(request, query), remember=remember),
+        schema=VideoSchema,
+        status=201,
+    )
+    if isinstance(made, Response):
+        return made
     return made, 201, {"Location": f"{request.path}/{made.id}"} | _etag(made)
 
 
@@ -80,7 +87,7 @@ def delete_video(video_id: uuid.UUID) -> None:
 @blp.get("/videos/<uuid:video_id>/file")
 @blp.requires(role="viewer", scope="read")
 @blp.response(302, description="To a signed link that expires.")
-def get_video_file(video_id: uuid.UUID) -> Response:
+def get_video_file(video_id: uuid.UUID) -> ResponseReturnValue:
     """Get the video's file as it was sent."""
     return redirect(videos.file_link(principal(), video_id))
 

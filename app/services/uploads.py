@@ -26,6 +26,7 @@ from app.models.base import new_id
 from app.monitoring import track_video_upload
 from app.queue import wake_dispatcher
 from app.services import leases
+from app.services.idempotency import Remember, forget
 from app.storage import Stored, get_storage, new_key
 
 logger = get_logger(__name__)
@@ -59,14 +60,15 @@ class _Place:
     container: Container
 
 
-def receive(principal: Principal, incoming: Incoming) -> uuid.UUID:
+def receive(principal: Principal, incoming: Incoming, *, remember: Remember = forget) -> uuid.UUID:
     """Take in a video and return its id; it is measured afterwards. On any failure nothing is left.
 
+    `remember` is called with the id just before the commit that makes the video.
     Raises PayloadTooLargeError, VideoValidationError (not a video, empty, cut off, a playlist in disguise),
     StorageError, or whatever the sender's going away raises.
     """
     try:
-        video_id = _receive(principal, incoming)
+        video_id = _receive(principal, incoming, remember)
     except AppException as error:
         track_video_upload("rejected" if error.status < 500 else "failed")
         raise
@@ -77,7 +79,7 @@ def receive(principal: Principal, incoming: Incoming) -> uuid.UUID:
     return video_id
 
 
-def _receive(principal: Principal, incoming: Incoming) -> uuid.UUID:
+def _receive(principal: Principal, incoming: Incoming, remember: Remember) -> uuid.UUID:
     limit = settings().max_upload_bytes
     if incoming.total_bytes is not None and incoming.total_bytes > limit:
         facts = {"found": incoming.total_bytes, "allowed": limit}
@@ -98,6 +100,8 @@ def _receive(principal: Principal, incoming: Incoming) -> uuid.UUID:
         texts = incoming.finish()
         _check_layout(place, stored)
         _become_video(principal, place, stored, filename=incoming.filename, texts=texts)
+        remember(place.video_id)
+        db.session.commit()
     except BaseException:
         _abandon(place)
         raise
@@ -142,7 +146,7 @@ def _check_layout(place: _Place, stored: Stored) -> None:
 def _become_video(
     principal: Principal, place: _Place, stored: Stored, *, filename: str, texts: Mapping[str, str]
 ) -> None:
-    """End the upload and make the video, or neither."""
+    """End the upload and make the video, in one transaction which the caller commits."""
     ended = db.session.execute(delete(Upload).where(Upload.id == place.upload_id, Upload.fence == 0))
     if not ended.rowcount:  # type: ignore[attr-defined]
         db.session.rollback()
@@ -163,7 +167,7 @@ def _become_video(
     )
     db.session.add(video)
     Event.record("video.uploaded", workspace_id=principal.workspace_id, subject_id=place.video_id)
-    db.session.commit()
+    db.session.flush()
 
 
 def _abandon(place: _Place) -> None:

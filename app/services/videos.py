@@ -21,6 +21,7 @@ from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
 from app.services import files, uploads
+from app.services.idempotency import Remember, forget
 
 SHOWN_BLOCKERS = 10
 DELETED = "archived"
@@ -49,9 +50,10 @@ class VideoView:
     duplicate_of: uuid.UUID | None = None
 
 
-def create(principal: Principal, incoming: uploads.Incoming) -> VideoView:
+def create(principal: Principal, incoming: uploads.Incoming, *, remember: Remember = forget) -> VideoView:
     """Take in a video and return it, still to be measured. Raises what `uploads.receive` raises."""
-    return get(principal, uploads.receive(principal, incoming))
+    video_id = uploads.receive(principal, incoming, remember=lambda made: remember(get(principal, made)))
+    return get(principal, video_id)
 
 
 def get(principal: Principal, video_id: uuid.UUID) -> VideoView:

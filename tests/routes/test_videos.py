@@ -158,6 +158,27 @@ def test_texts_that_cannot_be_kept_are_refused_before_the_file_is_read(
     assert rows(app) == (0, 0)
 
 
+def test_a_repeated_upload_with_the_same_key_is_answered_from_the_first(
+    app: Flask, send: Post, clip_bytes: bytes
+) -> None:
+    key = {"Idempotency-Key": "once"}
+
+    first, again = send(clip_bytes, headers=key), send(clip_bytes, headers=key)
+    other = send(clip_bytes + b"\0\0\0\x08free", headers=key)
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert again.json["id"] == first.json["id"]
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert rows(app) == (1, 0)
+
+
+def test_a_refused_upload_may_be_repeated_with_its_key(send: Post, clip_bytes: bytes) -> None:
+    key = {"Idempotency-Key": "once"}
+
+    assert send(clip_bytes[:-10], headers=key).status_code == 422
+    assert send(clip_bytes, headers=key).status_code == 201
+
+
 def test_a_viewers_key_cannot_send_a_video(
     app: Flask, client: FlaskClient, person: Person, clip_bytes: bytes
 ) -> None:
