@@ -11,7 +11,7 @@ from app.domain.target_state import State
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.models import Target
-from app.monitoring import track_video_post
+from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, Rejected, Unknown
 from app.services import credentials
 from app.services.leases import FREE
@@ -40,6 +40,9 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
 def count_ending(item: Loaded, state: str) -> None:
     """Tell the metrics how a target ended; after the commit."""
     track_video_post(platform=item.platform.name, status="success" if state == "published" else state)
+    if state == "published":
+        lateness = (clock.now() - item.due_at).total_seconds()
+        track_visible_lateness(platform=item.platform.name, seconds=lateness)
 
 
 def _doubt_tokens(results: Sequence[tuple[Loaded, Outcome]]) -> None:
