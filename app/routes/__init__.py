@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import flask_smorest
@@ -28,6 +28,9 @@ many seconds to wait after 429 or 503. `X-Request-Id` is echoed and stands in ou
 """
 
 
+MAX_JSON_DEPTH = 100
+
+
 class StrictJson(DefaultJSONProvider):
     """JSON as RFC 8259 has it: NaN, Infinity and bottomless nesting are broken bodies, not bugs of ours."""
 
@@ -35,9 +38,26 @@ class StrictJson(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         try:
-            return json.loads(s, parse_constant=_refuse_constant, **kwargs)
+            value = json.loads(s, parse_constant=_refuse_constant, **kwargs)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+        if _is_too_deep(value):
+            raise ValueError("nested too deeply")
+        return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Is there more nesting than what walks it later can stand?"""
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        level = [item for node in level if isinstance(node, dict | list) for item in _inside(node)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -45,6 +45,7 @@ def edit_post(
     _apply_time(post, placed, given, now=now)
     for item in placed:
         changes.use_video(item)
+    post.late_until = post.late_until if given.get("late_until", "") is not None else None
     changes.set_times(post, placed, principal, given.get("late_until"), now=now)
     check(post, placed)
     changed = [item.target for item in placed if changes.content(post, item.target) != before[item.target.id]]
