@@ -38,7 +38,7 @@ def main(path: str, demuxer: str, whitelist: str, max_pixels: str) -> dict[str, 
     av.logging.set_level(None)
     guards = {"protocol_whitelist": "file", "format_whitelist": whitelist, "max_pixels": max_pixels}
     try:
-        with av.open(path, format=demuxer, options=guards) as container:
+        with av.open(path, format=demuxer, options=guards, metadata_errors="replace") as container:
             return {"facts": _facts(container, int(max_pixels))}
     except Refused as refused:
         return {"refused": refused.finding}
@@ -64,9 +64,12 @@ def _facts(container: InputContainer, max_pixels: int) -> dict[str, Any]:
 
 def _video_stream(container: InputContainer, max_pixels: int) -> VideoStream:
     cover = av.stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if not streams:
+    moving = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not moving:
         raise Refused("no video stream", "This file holds no moving picture.")
+    streams = [stream for stream in moving if stream.codec_context is not None]  # None: no decoder for it
+    if not streams:
+        raise Refused("an unknown video codec", "This video uses a codec we cannot read. Export it as H.264.")
     best = max(streams, key=lambda stream: stream.codec_context.width * stream.codec_context.height)
     pixels = best.codec_context.width * best.codec_context.height
     if pixels > max_pixels:
@@ -186,7 +189,10 @@ def _audio_facts(container: InputContainer) -> dict[str, Any]:
     names = ("codec", "profile", "channels", "sample_rate", "bit_rate")
     if not container.streams.audio:
         return {f"audio_{name}": None for name in names}
-    context = container.streams.audio[0].codec_context
+    contexts = [stream.codec_context for stream in container.streams.audio]
+    context = next((found for found in contexts if found is not None), None)
+    if context is None:  # sound for which there is no decoder
+        return {f"audio_{name}": None for name in names} | {"audio_codec": "unknown"}
     values = (
         context.codec.canonical_name,
         context.profile,

@@ -100,6 +100,28 @@ def test_a_recording_whose_packets_end_before_its_declared_end_is_refused(tmp_pa
     assert "of 12" in caught.value.details["found"]
 
 
+def test_names_in_another_alphabet_than_utf8_do_no_harm(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv", extra=("-metadata", "title=caf_"))
+    path.write_bytes(path.read_bytes().replace(b"caf_", b"caf\xe9"))
+
+    assert measure(path).video_codec == "h264"
+
+
+def test_a_codec_nobody_knows_is_refused_as_such(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv", sound=False, extra=())
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/XYZ"))
+
+    with pytest.raises(VideoValidationError, match="codec we cannot read"):
+        measure(path)
+
+
+def test_sound_nobody_knows_is_said_and_does_no_harm(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "clip.mkv", extra=("-c:a", "libopus"))
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_APAC"))
+
+    assert measure(path).audio_codec == "unknown"
+
+
 def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sound.mp4"
     command = f"{ffmpeg()} -nostdin -loglevel error -f lavfi -i sine=duration=1 -c:a aac {path}"
