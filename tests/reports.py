@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import loguru
 import sentry_sdk
 from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
+
+from app.monitoring import sentry
 
 DSN = "http://key@127.0.0.1:1/1"
 
@@ -24,7 +27,7 @@ class Kept(Transport):
 
 @contextmanager
 def kept_reports() -> Iterator[list[dict[str, Any]]]:
-    """Yield a list that, at the end, holds the events that left. Sentry is initialised inside, with `Kept`."""
+    """Yield a list that, at the end, holds the events that left. `init_sentry` is called inside, with `Kept`."""
     Kept.sent = []
     events: list[dict[str, Any]] = []
     try:
@@ -33,4 +36,12 @@ def kept_reports() -> Iterator[list[dict[str, Any]]]:
         sentry_sdk.flush(timeout=1)
         items = [item for envelope in Kept.sent for item in envelope.items]
         events += [item.payload.json for item in items if item.type in {"event", "transaction"}]
-        sentry_sdk.init()  # off again
+        _stop()
+
+
+def _stop() -> None:
+    """Let go of the client and of the breadcrumbs' place in the log, so that other tests are alone."""
+    sentry_sdk.get_global_scope().set_client(None)
+    if sentry._breadcrumb_sink is not None:
+        loguru.logger.remove(sentry._breadcrumb_sink)
+        sentry._breadcrumb_sink = None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import sentry_sdk
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -16,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from app import clock, exceptions
+from app.config import Settings
 from app.error_handlers import field_problems
 from app.exceptions import (
     AppException,
@@ -25,6 +25,7 @@ from app.exceptions import (
     ResourceNotFoundError,
     ServiceUnavailableError,
 )
+from app.monitoring import init_sentry
 from tests.faulty_app import envelope, faulty_app, raising
 from tests.reports import DSN, Kept, kept_reports
 
@@ -272,7 +273,7 @@ def test_a_database_error_shows_nothing_of_itself(app: Flask) -> None:
 )
 def test_sentry_hears_of_it(app: Flask, error: Exception) -> None:
     with kept_reports() as reports:
-        sentry_sdk.init(dsn=DSN, transport=Kept)
+        init_sentry(Settings(sentry_dsn=DSN, sentry_traces_sample_rate=0.0), transport=Kept)
         raising(app, error)
 
     assert [report["exception"]["values"][-1]["type"] for report in reports] == [type(error).__name__]
@@ -280,7 +281,7 @@ def test_sentry_hears_of_it(app: Flask, error: Exception) -> None:
 
 def test_an_error_that_is_the_callers_is_not_reported(app: Flask) -> None:
     with kept_reports() as reports:
-        sentry_sdk.init(dsn=DSN, transport=Kept)
+        init_sentry(Settings(sentry_dsn=DSN, sentry_traces_sample_rate=0.0), transport=Kept)
         raising(app, ResourceNotFoundError())
 
     assert reports == []
