@@ -17,20 +17,7 @@ from app.extensions import db
 from app.models import Attempt, Channel, ChannelContent, Post, Target
 from tests import factories
 from tests.factories import Person
-
-Send = Callable[..., Any]
-OPTIONS = {"tiktok": {"privacy_level": "SELF_ONLY"}}
-
-
-@pytest.fixture
-def send(client: FlaskClient, auth_headers: dict[str, str]) -> Send:
-    """Ask the API as the owner; returns the response."""
-
-    def ask(method: str, path: str, json: Any = None, **headers: str) -> Any:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return client.open(f"/api/v1{path}", method=method, json=json, headers=auth_headers | named)
-
-    return ask
+from tests.routes.conftest import PRIVATE, Send, code, row
 
 
 @pytest.fixture
@@ -41,7 +28,7 @@ def make_target(app: Flask, owner: Person) -> Callable[..., str]:
         with app.app_context():
             video = factories.make_video(owner.workspace_id)
             channel = factories.make_channel(owner.workspace_id, status=channel_status)
-            post = factories.make_post(video, channel, options=OPTIONS)
+            post = factories.make_post(video, channel, options=PRIVATE)
             target = db.session.execute(
                 update(Target).where(Target.post_id == post.id).values(**columns).returning(Target.id)
             ).scalar_one()
@@ -50,17 +37,6 @@ def make_target(app: Flask, owner: Person) -> Callable[..., str]:
             return str(target)
 
     return make
-
-
-def row(app: Flask, target_id: str) -> Target:
-    with app.app_context():
-        found = db.session.get_one(Target, uuid.UUID(target_id))
-        db.session.expunge(found)
-        return found
-
-
-def code(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json["error"]["code"]
 
 
 # -- finding

@@ -1,0 +1,194 @@
+"""Changing, stopping and hurrying posts over HTTP, and what that does to work under way."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+
+from app import clock
+from tests import factories
+from tests.factories import Person
+from tests.routes.conftest import PRIVATE, Body, Send, code, row, set_state
+
+# -- changing
+
+
+def test_a_time_makes_a_draft_a_scheduled_post(send: Send, body: Body) -> None:
+    at = body.pop("scheduled_at")
+    draft = send("POST", "/posts", body | {"draft": True}).json
+
+    answer = send("PATCH", f"/posts/{draft['id']}", {"scheduled_at": at})
+
+    assert answer.status_code == 200, answer.json
+    assert (answer.json["status"], answer.json["version"], answer.headers["ETag"]) == ("scheduled", 2, '"2"')
+    assert answer.json["targets"][0]["due_at"] == at
+
+
+def test_a_draft_is_checked_when_it_is_scheduled(send: Send, body: Body) -> None:
+    at = body.pop("scheduled_at")
+    draft = send("POST", "/posts", body | {"draft": True, "options": {}}).json
+
+    answer = send("PATCH", f"/posts/{draft['id']}", {"scheduled_at": at})
+
+    assert code(answer) == (422, "PLATFORM_VALIDATION_ERROR")
+    assert send("GET", f"/posts/{draft['id']}").json == draft
+
+
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize("state", ["scheduled", "staging", "staged"])
+def test_an_edit_takes_back_what_a_worker_prepared(app: Flask, send: Send, body: Body, state: str) -> None:
+    post = send("POST", "/posts", body).json
+    target_id = post["targets"][0]["id"]
+    lease = clock.now() + timedelta(seconds=30)
+    set_state(app, target_id, state=state, handle_encrypted="old", fence=7, lease_until=lease, retries=2)
+
+    answer = send("PATCH", f"/posts/{post['id']}", {"caption": "New words"})
+
+    assert answer.status_code == 200, answer.json
+    stored = row(app, target_id)
+    assert (stored.state, stored.handle_encrypted, stored.fence) == ("scheduled", None, 8)
+    assert (stored.lease_until, stored.retries) == (None, 0)
+
+
+def test_an_edit_leaves_alone_what_it_does_not_touch(
+    app: Flask, owner: Person, send: Send, body: Body
+) -> None:
+    body["targets"][0]["caption"] = "My own"
+    post = send("POST", "/posts", body).json
+    target_id = post["targets"][0]["id"]
+    set_state(app, target_id, state="staged", handle_encrypted="kept", fence=7)
+
+    send("PATCH", f"/posts/{post['id']}", {"caption": "New words", "labels": ["spring"]})
+
+    stored = row(app, target_id)
+    assert (stored.state, stored.handle_encrypted, stored.fence) == ("staged", "kept", 7)
+
+
+def test_labels_may_change_after_publishing(app: Flask, send: Send, body: Body) -> None:
+    post = send("POST", "/posts", body).json
+    set_state(app, post["targets"][0]["id"], state="published")
+
+    labelled = send("PATCH", f"/posts/{post['id']}", {"labels": ["spring"], "metadata": {"campaign": 7}})
+    reworded = send("PATCH", f"/posts/{post['id']}", {"caption": "Too late"})
+
+    assert (labelled.json["labels"], labelled.json["metadata"]) == (["spring"], {"campaign": 7})
+    assert code(reworded) == (409, "STATE_CONFLICT")
+
+
+def test_a_new_time_moves_targets_that_have_none_of_their_own(
+    app: Flask, owner: Person, send: Send, body: Body
+) -> None:
+    with app.app_context():
+        channel = factories.make_channel(owner.workspace_id)
+    own, new = (clock.isoformat(clock.now() + timedelta(days=days)) for days in (5, 3))
+    body["targets"].append({"channel_id": str(channel.id), "scheduled_at": own})
+    post = send("POST", "/posts", body).json
+
+    changed = send("PATCH", f"/posts/{post['id']}", {"scheduled_at": new}).json
+
+    assert [target["due_at"] for target in changed["targets"]] == [new, own]
+
+
+def test_draft_takes_a_scheduled_post_back(app: Flask, send: Send, body: Body) -> None:
+    post = send("POST", "/posts", body).json
+    set_state(app, post["targets"][0]["id"], state="staged")
+
+    changed = send("PATCH", f"/posts/{post['id']}", {"draft": True}).json
+
+    assert (changed["status"], changed["scheduled_at"]) == ("draft", None)
+    assert (changed["targets"][0]["due_at"], changed["targets"][0]["next_at"]) == (None, None)
+
+
+@pytest.mark.parametrize("if_match", ['"1"', "1", 'W/"1"', "*"])
+def test_an_edit_of_the_version_that_was_read_is_made(send: Send, body: Body, if_match: str) -> None:
+    post = send("POST", "/posts", body).json
+
+    assert send("PATCH", f"/posts/{post['id']}", {"caption": "New"}, If_Match=if_match).status_code == 200
+
+
+@pytest.mark.parametrize("if_match", ['"2"', '"abc"', '"99999999999999999999"'])
+def test_an_edit_of_another_version_is_refused(send: Send, body: Body, if_match: str) -> None:
+    post = send("POST", "/posts", body).json
+
+    answer = send("PATCH", f"/posts/{post['id']}", {"caption": "New"}, If_Match=if_match)
+
+    assert code(answer) == (412, "PRECONDITION_FAILED")
+    assert send("GET", f"/posts/{post['id']}").json == post
+
+
+# -- stopping, and now
+
+
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize("state", ["draft", "scheduled", "staging", "staged"])
+def test_cancel_wins_until_the_intent_is_written(app: Flask, send: Send, body: Body, state: str) -> None:
+    post = send("POST", "/posts", body).json
+    set_state(app, post["targets"][0]["id"], state=state, handle_encrypted="x", fence=3)
+
+    answer = send("POST", f"/posts/{post['id']}/cancel")
+
+    assert (answer.status_code, answer.json["status"]) == (200, "cancelled")
+    stored = row(app, post["targets"][0]["id"])
+    assert (stored.state, stored.next_at, stored.fence, stored.handle_encrypted) == (
+        "cancelled",
+        None,
+        4,
+        None,
+    )
+    assert send("POST", f"/posts/{post['id']}/cancel").status_code == 200
+
+
+@pytest.mark.parametrize("state", ["publishing", "confirming", "published", "unknown"])
+def test_cancel_after_the_intent_says_how_far_it_is(app: Flask, send: Send, body: Body, state: str) -> None:
+    post = send("POST", "/posts", body).json
+    target_id = post["targets"][0]["id"]
+    set_state(app, target_id, state=state)
+
+    answer = send("POST", f"/posts/{post['id']}/cancel")
+
+    assert code(answer) == (409, "STATE_CONFLICT")
+    assert answer.json["error"]["details"]["targets"] == {target_id: state}
+    assert row(app, target_id).state == state
+
+
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize(
+    ("state", "after", "handle"),
+    [("scheduled", "scheduled", "kept"), ("staging", "scheduled", "kept"), ("staged", "staged", "kept")],
+)
+def test_publish_now_keeps_what_is_uploaded(
+    app: Flask, send: Send, body: Body, state: str, after: str, handle: str
+) -> None:
+    post = send("POST", "/posts", body).json
+    set_state(app, post["targets"][0]["id"], state=state, handle_encrypted="kept", fence=3)
+
+    answer = send("POST", f"/posts/{post['id']}/publish-now")
+
+    assert answer.status_code == 200, answer.json
+    stored = row(app, post["targets"][0]["id"])
+    assert (stored.state, stored.handle_encrypted, stored.fence) == (after, handle, 4)
+    assert stored.due_at == stored.next_at and stored.due_at is not None
+    assert clock.now() - stored.due_at < timedelta(seconds=20)
+
+
+def test_publish_now_checks_a_draft_first(send: Send, body: Body) -> None:
+    del body["scheduled_at"]
+    draft = send("POST", "/posts", body | {"draft": True, "options": {}}).json
+
+    refused = send("POST", f"/posts/{draft['id']}/publish-now")
+    send("PATCH", f"/posts/{draft['id']}", {"options": PRIVATE})
+    done = send("POST", f"/posts/{draft['id']}/publish-now")
+
+    assert code(refused) == (422, "PLATFORM_VALIDATION_ERROR")
+    assert (done.status_code, done.json["status"]) == (200, "scheduled")
+
+
+def test_publish_now_twice_with_one_key_happens_once(send: Send, body: Body) -> None:
+    post = send("POST", "/posts", body).json
+
+    first, again = (send("POST", f"/posts/{post['id']}/publish-now", Idempotency_Key="n") for _ in range(2))
+
+    assert first.json == again.json
+    assert again.headers["Idempotency-Replayed"] == "true"
