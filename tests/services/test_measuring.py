@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from sqlalchemy import select, update
 
 from app import clock
-from app.config import Settings
 from app.exceptions import StorageError
 from app.extensions import db
 from app.models import Event, Target, Video
@@ -125,16 +123,25 @@ def test_a_video_without_a_picture_is_ready_all_the_same(
     assert (read(video.id).state, video.thumbnail_key) == ("ready", None)
 
 
+class Killed(BaseException):
+    """What a SIGKILL looks like from inside: nothing after it runs."""
+
+
 def test_a_video_that_kills_its_workers_is_rejected_with_the_reason(
-    clip_bytes: bytes, context: Flask, settings: Settings
+    clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = arrived(clip_bytes)
     target = waiting_target(video)
 
-    for _ in range(dispatch.MAX_DEATHS + 1):  # each claim is a worker that never came back
-        dispatch.claim(dispatch.WORK[0], clock.now() + timedelta(hours=1))
-        db.session.execute(update(Video).values(next_at=clock.now()))
-        db.session.commit()
+    def die(_: Path) -> None:
+        raise Killed
+
+    monkeypatch.setattr(measuring, "measure_file", die)
+    for hours in range(dispatch.MAX_DEATHS):
+        ((_, (video_id, fence)),) = dispatch.claim(dispatch.WORK[0], clock.now() + timedelta(hours=hours))
+        with pytest.raises(Killed):
+            measuring.measure(uuid.UUID(video_id), fence)
+    assert dispatch.claim(dispatch.WORK[0], clock.now() + timedelta(days=1)) == []
 
     assert read(video.id).state == "rejected"
     assert "several times" in (video.error or {})["message"]
