@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-
 from app.embedded import write_private
 
 EMAIL = "demo@example.com"
@@ -55,6 +53,8 @@ class Seed:
     """Makes what is missing; may be interrupted anywhere and started again."""
 
     def __init__(self, url: str, data_dir: Path) -> None:
+        import requests  # only here: the runner lives long and is small without it
+
         self.url, self.data_dir = url.rstrip("/"), data_dir
         self.demo = read_demo(data_dir)
         self.http = requests.Session()
@@ -114,7 +114,7 @@ class Seed:
         """Go the whole way of a consent: to the platform's page, approve, back to the callback, complete."""
         connection = self._call("POST", "/connections", json={"platform": platform})
         page = f"{connection['authorize_url']}&auto=approve"
-        consent = requests.get(page, allow_redirects=False, timeout=SECONDS, proxies={"http": ""})
+        consent = self.http.get(page, allow_redirects=False, timeout=SECONDS, headers={"Authorization": ""})
         back = urlsplit(consent.headers.get("Location", ""))
         if not back.query:
             raise SeedFailed(f"The sandbox did not send the consent back: HTTP {consent.status_code}.")

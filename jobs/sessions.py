@@ -26,6 +26,19 @@ def marked(variable: str, value: str) -> list[int]:
     return [pid for pid in _all_processes() if wanted in _environment_of(pid) and not _is_zombie(pid)]
 
 
+def noted(folder: Path, *, working_in: Path) -> list[int]:
+    """Return the processes noted in the .pid files of `folder` that really work below `working_in`."""
+    noted_ids = [int(text) for path in folder.glob("*.pid") if (text := path.read_text().strip()).isdigit()]
+    return [pid for pid in noted_ids if _works_below(pid, working_in)]
+
+
+def _works_below(pid: int, folder: Path) -> bool:
+    try:
+        return PROC.joinpath(str(pid), "cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False
+
+
 def end(processes: list[int], *, by: signal.Signals) -> None:
     """Send a signal to each process that is still there."""
     for pid in processes:

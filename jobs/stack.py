@@ -59,6 +59,8 @@ class Stack:
     def _end_leftovers(self) -> None:
         """End what a killed stack may have left; holding the lock, nobody else's can be here."""
         left = sessions.marked(environment.MARK, str(self.data_dir))
+        # A Redis hides its environment; it is known by its note and by working in its folder here.
+        left += sessions.noted(self.data_dir / "run", working_in=self.data_dir)
         if left:
             say(f"Ending {len(left)} processes that an earlier start left behind.")
             sessions.end(left, by=signal.SIGKILL)

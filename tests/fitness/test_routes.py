@@ -8,7 +8,6 @@ PUBLIC = {
     "GET /",
     "GET /docs",
     "GET /openapi.json",
-    "GET /static/<path:filename>",
     "GET /health",
     "GET /health/detailed",
     "GET /health/live",
