@@ -1,7 +1,8 @@
 """Named points at which a process kills itself, so that tests can show what survives. Absent in production.
 
-`CRASH_POINTS=commit.after_intent,stage.after_save` arms them (config refuses it in production); each fires
-once for an installation, remembered by a file in DATA_DIR/crash, so that the restarted process goes on.
+`CRASH_POINTS=commit.after_intent,stage.after_save` (or `all`) arms them; config refuses it in production. An
+armed point fires when its file appears in DATA_DIR/crash, and takes the file away with it, so that the
+restarted process goes on: `touch var/crash/commit.after_intent`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ POINTS = (
     "preflight.after_call",
     "commit.before_intent",
     "commit.after_intent",
-    "commit.in_call",
+    "commit.before_call",
     "commit.after_call",
     "commit.after_result",
     "locate.after_call",
@@ -33,6 +34,7 @@ _armed: dict[str, Path] = {}
 def arm(settings: Settings) -> None:
     """Arm the points the settings name. Raises ValueError for a name that is not one."""
     names = [name.strip() for name in settings.crash_points.split(",") if name.strip()]
+    names = list(POINTS) if names == ["all"] else names
     if unknown := set(names) - set(POINTS):
         raise ValueError(f"unknown crash points {sorted(unknown)}; known: {', '.join(POINTS)}")
     folder = settings.data_dir / "crash"
@@ -43,14 +45,11 @@ def arm(settings: Settings) -> None:
 
 
 def hit(name: str) -> None:
-    """Die here by SIGKILL if this point is armed and has not fired yet."""
-    if not _armed:
-        return
-    marker = _armed.get(name)
-    if marker is None:
+    """Die here by SIGKILL if this point is armed and its file lies there."""
+    if name not in _armed:
         return
     try:
-        os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
+        _armed[name].unlink()
+    except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -133,8 +133,9 @@ def _flask_config(settings: Settings) -> dict[str, Any]:
 
 def _engine_options(settings: Settings) -> dict[str, Any]:
     if settings.is_sqlite:
-        return {"connect_args": {"timeout": 5, "check_same_thread": False}}
+        return {"hide_parameters": True, "connect_args": {"timeout": 5, "check_same_thread": False}}
     return {
+        "hide_parameters": True,  # they may be secrets, and errors show them
         "pool_size": settings.database_pool_size,
         "max_overflow": 5,
         "pool_pre_ping": True,

@@ -49,10 +49,9 @@ def run(say: Say) -> list[Row]:
     """Measure and return p50, p99, max and earliest of both."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("postgres", "redis"):
-            (folder / part).mkdir()
+        (folder / "redis").mkdir()
         with (
-            postgres_server(folder / "postgres", durable=True) as postgres,
+            postgres_server(durable=True) as postgres,
             redis_server(folder / "redis") as redis_url,
             SandboxProcess(folder / "sandbox") as sandbox,
             postgres.database() as database_url,
@@ -89,7 +88,13 @@ def _measure(rig: Rig, say: Say) -> tuple[list[float], list[float]]:
 
 def _fill(rig: Rig, video: uuid.UUID, count: int) -> None:
     """Insert targets due over the next 30 days, in the database itself."""
-    ids = {"workspace": rig.workspace_id, "video": video, "channel": rig.channel_id, "count": count, "platform": PLATFORM}
+    ids = {
+        "workspace": rig.workspace_id,
+        "video": video,
+        "channel": rig.channel_id,
+        "count": count,
+        "platform": PLATFORM,
+    }
     posts = """
         INSERT INTO posts (id, workspace_id, video_id, title, caption, options, labels, metadata, status,
                            created_via, version, created_at, updated_at)

@@ -48,6 +48,14 @@ def end(processes: list[int], *, by: signal.Signals) -> None:
             continue
 
 
+def kill(processes: list[int]) -> None:
+    """Kill processes and wait, up to two seconds, until they have let go of what they held."""
+    end(processes, by=signal.SIGKILL)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline and any(_is_alive(pid) for pid in processes):
+        time.sleep(0.02)
+
+
 def end_session(session: int) -> None:
     """Kill whatever is left of a session, forks made meanwhile included."""
     for _ in range(50):
@@ -112,6 +120,10 @@ def _session_of(pid: int) -> int:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return -1
+
+
+def _is_alive(pid: int) -> bool:
+    return _session_of(pid) != -1 and not _is_zombie(pid)
 
 
 def _is_zombie(pid: int) -> bool:

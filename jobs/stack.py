@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import sys
 import time
 import urllib.error
@@ -63,7 +62,7 @@ class Stack:
         left += sessions.noted(self.data_dir / "run", working_in=self.data_dir)
         if left:
             say(f"Ending {len(left)} processes that an earlier start left behind.")
-            sessions.end(left, by=signal.SIGKILL)
+            sessions.kill(left)
 
     # -- the start, in order
 

@@ -27,6 +27,7 @@ from jobs import runtime
 
 logger = get_logger(__name__)
 WORKER_TTL = 60  # seconds after which a silent worker is forgotten by RQ
+SETTLED_SECONDS = 5.0  # a worker that lived so long does not crash at its start
 RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
 
 
@@ -139,7 +140,7 @@ class Herd:
         if place is None or self._stopping:
             return
         lived = clock.monotonic() - self._born[place]
-        self._deaths[place] = 0 if lived > 60 else self._deaths[place] + 1
+        self._deaths[place] = 0 if lived > SETTLED_SECONDS else self._deaths[place] + 1
         pause = RESTART_SECONDS[min(self._deaths[place], len(RESTART_SECONDS) - 1)]
         queue, code = self._plan[place], os.waitstatus_to_exitcode(status)
         logger.warning("a %s worker ended with %d; another starts in %.1f s", queue, code, pause)

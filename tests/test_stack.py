@@ -193,6 +193,25 @@ def test_sigkill_of_the_runner_leaves_nothing_and_the_next_start_works(tmp_path:
     Stack(tmp_path / "var").wait_until_ready().end()
 
 
+def test_what_outlived_runner_and_guard_is_ended_by_the_next_start(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "var").wait_until_ready()
+    redis = int((stack.data_dir / "run" / "redis.pid").read_text())
+    runner = stack.process.pid
+    children = Path(f"/proc/{runner}/task/{runner}/children").read_text().split()
+    noted = {path.read_text().strip() for path in (stack.data_dir / "run").glob("*.pid")}
+    (guard,) = set(children) - noted
+
+    sessions.end([int(guard), runner], by=signal.SIGKILL)
+    stack.process.wait()
+    assert stack.left() != []
+
+    again = Stack(tmp_path / "var").wait_until_ready()
+    assert "that an earlier start left behind" in again.said
+    assert not Path(f"/proc/{redis}").exists()
+    assert again.end() == 0
+    assert again.left() == []
+
+
 def test_serve_refuses_what_is_unsafe_with_the_whole_list(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "var", mode="serve", DEBUG="true", CRASH_POINTS="x", SECRET_KEY="short")
 

@@ -80,7 +80,7 @@ class WorkMixin:
 
     `next_at`: when the machine must look at the row again; None: never. A claim pushes it to the end of the
     lease, so a dead worker's row comes due by itself. `fence` rises with each claim; every later write names
-    it. `attempts` counts claims since the work last ended cleanly: a row that kills its workers is found out.
+    it. `attempts` counts starts since the work last ended cleanly: a row that kills its workers is found out.
     """
 
     next_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.target_state import post_status
 from app.extensions import db
+from app.logging_config import current_context
 from app.models.base import Json, JsonObject, Owned, UtcDateTime
 
 
@@ -34,6 +35,7 @@ class Post(Owned):
     late_until: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)
     created_via: Mapped[str] = mapped_column(default="api")
+    request_id: Mapped[str | None] = mapped_column(default=lambda: current_context().get("request_id"))
     version: Mapped[int] = mapped_column(default=1)
 
     targets = relationship("Target", back_populates="post", order_by="Target.id", lazy="raise")

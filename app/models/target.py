@@ -160,15 +160,14 @@ class Target(WorkMixin, Owned):
         unheld: bool,
         values: Mapping[str, Any],
     ) -> set[uuid.UUID]:
-        fences = {ref.id: ref.fence for ref in refs}
         statement = (
             update(cls)
-            .where(cls.id.in_(list(fences)), cls.state.in_(list(before)))
+            .where(cls.id.in_([ref.id for ref in refs]), cls.state.in_(list(before)))
             .values(state=after, updated_at=clock.now(), **values)
             .execution_options(synchronize_session=False)
         )
         if fenced:
-            statement = statement.where(cls.fence == case(fences, value=cls.id))
+            statement = statement.where(cls.fence == case(_fences(refs), value=cls.id))
         else:
             statement = statement.values(fence=cls.fence + 1, lease_until=None, attempts=0)
         if unheld:
@@ -202,6 +201,17 @@ class Target(WorkMixin, Owned):
             .execution_options(synchronize_session=False)
         )
         return set(db.session.scalars(statement))
+
+    @classmethod
+    def count_starts(cls, refs: Sequence[TargetRef]) -> None:
+        """Count a start of work on each, before it begins, in the caller's transaction."""
+        if refs:
+            db.session.execute(
+                update(cls)
+                .where(cls.id.in_([ref.id for ref in refs]), cls.fence == case(_fences(refs), value=cls.id))
+                .values(attempts=cls.attempts + 1)
+                .execution_options(synchronize_session=False)
+            )
 
     @classmethod
     def renew(cls, ref: TargetRef, until: datetime) -> bool:
@@ -239,3 +249,7 @@ class Target(WorkMixin, Owned):
             .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
             .execution_options(synchronize_session=False)
         )
+
+
+def _fences(refs: Sequence[TargetRef]) -> dict[uuid.UUID, int]:
+    return {ref.id: ref.fence for ref in refs}

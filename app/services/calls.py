@@ -19,6 +19,7 @@ def send(prepared: PreparedCommit, item: Loaded) -> Outcome:
         raise LeaseLost
     lateness = (clock.now() - item.due_at).total_seconds()
     track_publish_lateness(platform=item.platform.name, seconds=lateness)
+    crash_points.hit("commit.before_call")
     outcome = prepared.send(item.commit_deadline)
     crash_points.hit("commit.after_call")
     return outcome

@@ -16,6 +16,7 @@ from app.extensions import db, key_ring
 from app.logging_config import get_logger
 from app.models import Channel, Credential, Event, Target
 from app.platforms.base import Platform, Tokens
+from app.services import leases
 from app.services.platforms import registry
 
 logger = get_logger(__name__)
@@ -68,7 +69,7 @@ def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
             raise PlatformAuthError(platform=row.platform if row else "")
         if row.expires_at is None or row.expires_at > until:
             return
-        fence = _claim(credential_id)
+        fence = _claim(credential_id, seen=row.fence)
         if fence is not None:
             refresh(credential_id, fence)
         elif clock.monotonic() > give_up_at:
@@ -77,12 +78,14 @@ def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
             time.sleep(0.2)
 
 
-def _claim(credential_id: uuid.UUID) -> int | None:
+def _claim(credential_id: uuid.UUID, *, seen: int) -> int | None:
+    """Take the lease unless somebody has it, or had it since we looked: then the token may be new already."""
     now = clock.now()
     fence = db.session.scalar(
         update(Credential)
         .where(
             Credential.id == credential_id,
+            Credential.fence == seen,
             Credential.status == "active",
             (Credential.lease_until.is_(None)) | (Credential.lease_until <= now),
         )
@@ -101,10 +104,12 @@ def refresh(credential_id: uuid.UUID, fence: int) -> None:
     PlatformAPIError when it could not be asked; then a later try is planned.
     """
     row = db.session.scalar(
-        select(Credential).where(Credential.id == credential_id, Credential.fence == fence)
+        select(Credential)
+        .where(Credential.id == credential_id, Credential.fence == fence)
+        .execution_options(populate_existing=True)
     )
     db.session.commit()
-    if row is None:
+    if row is None or not leases.begin(Credential, credential_id, fence):
         return
     platform = registry().get(row.platform)
     try:

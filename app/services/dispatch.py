@@ -106,7 +106,7 @@ def _claim_rows(
     claimed = (
         update(model)
         .where(key.in_(select(due.c.id)))
-        .values(fence=model.fence + 1, attempts=model.attempts + 1, lease_until=lease, next_at=lease)
+        .values(fence=model.fence + 1, lease_until=lease, next_at=lease)
         .returning(*columns)
         .execution_options(synchronize_session=False)
     )
@@ -120,10 +120,10 @@ def claim(work: Work, now: datetime) -> list[Job]:
     rows = _claim_rows(work.model, now, (model.id, model.fence, model.attempts), lease=lease)
     db.session.commit()
     for row in rows:
-        if row.attempts > MAX_DEATHS:
+        if row.attempts >= MAX_DEATHS:
             logger.error("%s %s killed its worker %d times", model.__name__, row.id, MAX_DEATHS)
             work.give_up(row.id, row.fence)
-    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts <= MAX_DEATHS]
+    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts < MAX_DEATHS]
 
 
 def claim_targets(now: datetime) -> list[Job]:
@@ -161,7 +161,7 @@ def _claim_targets(now: datetime) -> list[Any]:
 
 
 def _is_poison(row: Any) -> bool:
-    if row.attempts <= MAX_DEATHS:
+    if row.attempts < MAX_DEATHS:
         return False
     logger.error("target %s killed its worker %d times", row.id, MAX_DEATHS)
     refusals.give_up(TargetRef(row.id, row.fence, row.post_id, row.workspace_id), row.state)
@@ -195,7 +195,7 @@ def _pace_catch_up(rows: Sequence[Any], now: datetime) -> set[uuid.UUID]:
         if not taken.rowcount:  # type: ignore[attr-defined]
             ref = TargetRef(row.id, row.fence, row.post_id, row.workspace_id)
             next_slot = select(Channel.catch_up_at).where(Channel.id == row.channel_id).scalar_subquery()
-            Target.note(ref, next_at=next_slot, lease_until=None, attempts=0)
+            Target.note(ref, next_at=next_slot, lease_until=None)
             waiting.add(row.id)
     db.session.commit()
     return waiting

@@ -28,11 +28,13 @@ from flask import Flask
 from app import clock, crash_points
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
-from app.logging_config import get_logger
+from app.logging_config import get_logger, log_context
+from app.models import Target
 from app.platforms.base import HandleDead, LeaseLost, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
 from app.services import calls, publishing, settling
 from app.services.outcomes import Outcome
+from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
 logger = get_logger(__name__)
@@ -171,6 +173,7 @@ class Engine:
             return
         watched = [item for item in batch if item.kind == "watch"]
         asked = publishing.open_attempts([item for item in batch if item.kind != "watch"])
+        Target.count_starts([item.ref for item in batch])
         db.session.commit()
         for item in [*asked, *watched]:
             self._call(item, calls.QUESTIONS[item.kind])
@@ -182,16 +185,9 @@ class Engine:
     def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> None:
         """Run in a pool thread: one call, whatever it ends in comes back to the conductor."""
         item = replace(item, called_at=clock.now())
-        try:
-            done = _Done(item, ask(item), slot)
-        except LeaseLost:
-            done = _Done(item, None, slot, lost=True)
-        except PlatformAPIError as error:
-            done = _Done(item, error, slot)
-        except Exception as error:
-            logger.error("a call for target %s broke", item.ref.id, exc_info=True)
-            done = _Done(item, calls.as_doubt(item, error, sending=slot is None), slot)
-        self._inbox.put(done)
+        with log_context(**item.log_ids()), noting_calls() as noted:
+            done = _outcome(item, ask, slot)
+        self._inbox.put(replace(done, item=replace(item, calls=tuple(noted))))
 
     # -- commits
 
@@ -227,6 +223,18 @@ class Engine:
 def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
     """A commit that sends a whole file has a lease of its own length, so it shares no transaction."""
     return [[slot] for slot in slots if slot.item.is_slow_commit]
+
+
+def _outcome(item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> _Done:
+    try:
+        return _Done(item, ask(item), slot)
+    except LeaseLost:
+        return _Done(item, None, slot, lost=True)
+    except PlatformAPIError as error:
+        return _Done(item, error, slot)
+    except Exception as error:
+        logger.error("a call for target %s broke", item.ref.id, exc_info=True)
+        return _Done(item, calls.as_doubt(item, error, sending=slot is None), slot)
 
 
 def _arm(slot: _Slot, _item: Loaded) -> Outcome:

@@ -8,7 +8,6 @@ behind its copy is an older snapshot; one without a copy, or with another id, is
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -24,9 +23,11 @@ from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.models import Instance
 from app.storage import get_storage
+from app.storage.base import sync_folder
 
 logger = get_logger(__name__)
-COPY_KEY = "instance/00000000-0000-0000-0000-000000000000/generation.json"
+# Two objects, written in turn: a failed write takes away only the one that was being written.
+COPY_KEYS = tuple(f"instance/00000000-0000-0000-0000-000000000000/copy{turn}.json" for turn in (0, 1))
 COPY_MAX_BYTES = 4096
 
 
@@ -114,11 +115,24 @@ def _copy_path() -> Path | None:
 
 def _read_copy() -> Mark | None:
     path = _copy_path()
+    texts = [_read_file(path)] if path else [_read_object(key) for key in COPY_KEYS]
+    facts = [json.loads(text) for text in texts if text]
+    marks = [Mark(str(fact["id"]), int(fact["generation"])) for fact in facts]
+    return max(marks, key=lambda mark: mark.generation, default=None)
+
+
+def _read_file(path: Path) -> str | None:
     try:
-        text = path.read_text() if path else get_storage().open_range(COPY_KEY).read(COPY_MAX_BYTES).decode()
-        facts = json.loads(text)
-        return Mark(str(facts["id"]), int(facts["generation"]))
-    except (FileNotFoundError, ResourceNotFoundError):
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _read_object(key: str) -> str | None:
+    try:
+        with get_storage().open_range(key) as reader:
+            return reader.read(COPY_MAX_BYTES).decode()
+    except ResourceNotFoundError:
         return None
 
 
@@ -126,9 +140,8 @@ def _write_copy(mark: Mark) -> None:
     text = json.dumps({"id": mark.id, "generation": mark.generation}).encode()
     path = _copy_path()
     if path is None:
-        with contextlib.suppress(ResourceNotFoundError):
-            get_storage().delete(COPY_KEY)
-        get_storage().put_stream(COPY_KEY, io.BytesIO(text), max_bytes=COPY_MAX_BYTES)
+        key = COPY_KEYS[mark.generation % len(COPY_KEYS)]
+        get_storage().put_stream(key, io.BytesIO(text), max_bytes=COPY_MAX_BYTES)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -137,3 +150,4 @@ def _write_copy(mark: Mark) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)

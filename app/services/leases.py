@@ -34,6 +34,13 @@ def write(model: type[WorkMixin], id_: uuid.UUID, fence: int, *where: Any, **val
     return bool(found.rowcount)  # type: ignore[attr-defined]
 
 
+def begin(model: type[WorkMixin], id_: uuid.UUID, fence: int) -> bool:
+    """Count a start before the work begins, for the work may kill us; False when the row is not ours. Commits."""
+    ours = write(model, id_, fence, attempts=model.attempts + 1)
+    db.session.commit()
+    return ours
+
+
 @contextmanager
 def renewed(model: type[WorkMixin], id_: uuid.UUID, fence: int) -> Iterator[None]:
     """Renew the lease at a third of its length for as long as the block lasts."""

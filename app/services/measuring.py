@@ -30,7 +30,7 @@ MAX_THUMBNAIL_AT = 1.0  # seconds; many videos begin with a black frame
 def measure(video_id: uuid.UUID, fence: int) -> None:
     """Measure one claimed video and settle it. Losing the lease is a normal end; trouble of ours is tried again."""
     key = _take(video_id, fence)
-    if key is None:
+    if key is None or not leases.begin(Video, video_id, fence):
         return
     bind_context(video_id=str(video_id))
     try:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, cast
 
 from flask import Flask, current_app
 
@@ -13,6 +16,8 @@ from app.platforms.http import Call
 from app.platforms.registry import Registry
 
 logger = get_logger(__name__)
+MAX_NOTED = 20  # of a staging with hundreds of chunks the first calls are enough
+_noted: ContextVar[list[dict[str, Any]] | None] = ContextVar("noted_calls", default=None)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -29,13 +34,34 @@ def init_app(app: Flask, settings: Settings) -> None:
         raise ConfigError([str(fault)]) from None
 
 
+@contextmanager
+def noting_calls() -> Iterator[list[dict[str, Any]]]:
+    """Yield a list that fills with the calls this thread makes inside: operation, status, both sides' ids."""
+    noted: list[dict[str, Any]] = []
+    token = _noted.set(noted)
+    try:
+        yield noted
+    finally:
+        _noted.reset(token)
+
+
 def registry() -> Registry:
     """Return the app's platforms."""
     return cast(Registry, current_app.extensions["platforms"])
 
 
 def _note(call: Call) -> None:
-    """Count and log one call to a platform; neither carries a URL."""
+    """Count and log one call to a platform, and keep its ids for the ledger; nothing of it is a URL."""
+    noted = _noted.get()
+    if noted is not None and len(noted) < MAX_NOTED:
+        noted.append(
+            {
+                "operation": call.operation,
+                "status": call.status,
+                "request_id": call.request_id,
+                "platform_log_id": call.platform_log_id,
+            }
+        )
     status = "error" if call.error or call.status is None or call.status >= 400 else "success"
     track_platform_api_call(
         platform=call.platform, operation=call.operation, status=status, duration=call.duration

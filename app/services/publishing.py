@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -48,6 +48,7 @@ class Loaded:
     platform: Platform
     request: PublishRequest
     handle: Handle | None = field(repr=False)
+    request_id: str | None
     credential_id: uuid.UUID
     token_expires_at: datetime | None
     channel_id: uuid.UUID
@@ -63,6 +64,12 @@ class Loaded:
     is_slow_commit: bool
     attempt_id: uuid.UUID | None = None
     called_at: datetime | None = None
+    calls: tuple[Mapping[str, Any], ...] = ()
+
+    def log_ids(self) -> dict[str, Any]:
+        """Return what log lines about this target carry; the request id is that of whoever made the post."""
+        ids = {"target_id": self.ref.id, "workspace_id": self.ref.workspace_id}
+        return ids | ({"request_id": self.request_id} if self.request_id else {})
 
     def holds_lease(self) -> bool:
         """Is the lease still ours, on the wall clock and on the clock that never steps?"""
@@ -126,6 +133,7 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         platform=platform,
         request=_request(row, platform),
         handle=open_handle(target),
+        request_id=row.Post.request_id,
         credential_id=row.Credential.id,
         token_expires_at=row.Credential.expires_at,
         channel_id=target.channel_id,
@@ -221,7 +229,13 @@ def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
 def close_attempt(item: Loaded, outcome: str, **values: Any) -> None:
     """Complete the call's ledger row, in the caller's transaction."""
     if item.attempt_id is not None:
-        Attempt.complete(item.attempt_id, outcome=outcome, called_at=item.called_at, **values)
+        Attempt.complete(
+            item.attempt_id,
+            outcome=outcome,
+            called_at=item.called_at,
+            details={"calls": [*item.calls]},
+            **values,
+        )
 
 
 # -- the intent
@@ -249,6 +263,7 @@ def write_intents(items: Sequence[Loaded]) -> list[Loaded]:
     )
     held = [_under(item, lease_until, now) for item in items if item.ref.id in moved]
     clear = [item for item in held if _reserve_content(item, now)]
+    Target.count_starts([item.ref for item in clear])
     ready = open_attempts(clear)
     db.session.commit()
     return ready

@@ -9,11 +9,12 @@ from datetime import timedelta
 from app import clock, crash_points
 from app.exceptions import AppException, PlatformAPIError
 from app.extensions import db, settings
-from app.logging_config import bind_context, get_logger
+from app.logging_config import get_logger, log_context
 from app.models import Target
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
 from app.services import credentials, leases, publishing, refusals, settling
+from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
 logger = get_logger(__name__)
@@ -25,19 +26,27 @@ def stage(target_id: uuid.UUID, fence: int) -> None:
     item = _take(target_id, fence)
     if item is None:
         return
-    bind_context(target_id=str(target_id), workspace_id=str(item.ref.workspace_id))
+    with log_context(**item.log_ids()), noting_calls() as noted:
+        outcome = _outcome(item)
+        item = replace(item, calls=tuple(noted))
+        if isinstance(outcome, PlatformAPIError):
+            _record_error(item, outcome)
+        elif outcome is not None:
+            _record_result(item, outcome)
+    wake_dispatcher()
+
+
+def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
+    """Do the work; return what it came to, None when the lease was lost."""
     try:
         with leases.renewed(Target, item.ref.id, item.ref.fence):
-            result = _run(item)
+            return _run(item)
     except LeaseLost:
-        return
+        return None
     except PlatformAPIError as error:
-        _record_error(item, error)
+        return error
     except AppException as error:
-        _record_error(item, _as_trouble(item, error))
-    else:
-        _record_result(item, result)
-    wake_dispatcher()
+        return _as_trouble(item, error)
 
 
 def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
@@ -51,12 +60,16 @@ def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
     except PlatformAPIError as error:
         _record_error(item, error)
         return None
-    item = publishing.load([(target_id, fence)])[0]
+    fresh = publishing.load([(target_id, fence)])
+    if not fresh:
+        return None
+    item = fresh[0]
     if item.state != "staging" and not Target.move(
         item.ref, before={"scheduled", "staged"}, after="staging", preflighted_at=None
     ):
         db.session.rollback()
         return None
+    Target.count_starts([item.ref])
     (item,) = publishing.open_attempts([item])
     db.session.commit()
     crash_points.hit("stage.before_call")

@@ -250,6 +250,8 @@ def expire(upload_id: uuid.UUID, fence: int) -> None:
         return
     key = row.key
     db.session.rollback()
+    if not leases.begin(Upload, upload_id, fence):
+        return
     try:
         get_storage().discard(key)
     except StorageError as error:

@@ -6,7 +6,15 @@ from typing import get_args
 
 import pytest
 
-from app.domain.target_state import BEFORE_INTENT, IN_FLIGHT, STATUS, TRANSITIONS, State, may_move, post_status
+from app.domain.target_state import (
+    BEFORE_INTENT,
+    IN_FLIGHT,
+    STATUS,
+    TRANSITIONS,
+    State,
+    may_move,
+    post_status,
+)
 
 
 def test_every_state_has_its_moves_and_its_public_status():

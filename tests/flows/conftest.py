@@ -1,14 +1,21 @@
-"""A rig of real processes for each database, and a sandbox that can be told to misbehave."""
+"""A stack of real processes for each database, and a sandbox that can be told to misbehave.
+
+Starting processes is what costs; so one stack serves a whole module. The dispatcher runs twice, for it dies in
+some tests and starting it takes seconds; dead workers are started again by `flask workers` itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.database import migrate
 from tests.rig import FACTOR, Rig
 from tests.sandbox_server import SandboxProcess
+from tests.servers import Postgres
+
+STACK = ("dispatcher", "dispatcher#2", "workers")
 
 
 @pytest.fixture(scope="session")
@@ -18,9 +25,39 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
         yield server
 
 
-@pytest.fixture
-def rig(tmp_path: Path, database_url: str, redis_url: str, sandbox_process: SandboxProcess) -> Iterator[Rig]:
-    """The product on SQLite and on PostgreSQL, nothing started yet; the sandbox counts from zero."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def stack(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    redis_server_url: str,
+    sandbox_process: SandboxProcess,
+) -> Iterator[Rig]:
+    """Two dispatchers and all workers, running on SQLite, then on PostgreSQL."""
+    folder = tmp_path_factory.mktemp("stack")
     sandbox_process.sim.reset(keep=("settings",))
-    with Rig(tmp_path / "data", database_url, redis_url, sandbox_process) as made:
-        yield made
+    extra = {"WORKERS": "stage=1,commit=1"}
+
+    def run(url: str) -> Iterator[Rig]:
+        with Rig(folder / "data", url, redis_server_url, sandbox_process, extra=extra) as rig:
+            rig.flush_redis()
+            rig.start(*STACK)
+            yield rig
+
+    if request.param == "sqlite":
+        url = f"sqlite:///{folder / 'scheduler.db'}"
+        migrate(url, data_dir=folder)
+        yield from run(url)
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        with server.database(template=request.getfixturevalue("migrated_postgres")) as url:
+            yield from run(url)
+
+
+@pytest.fixture
+def rig(stack: Rig) -> Iterator[Rig]:
+    """The running stack, whole again: what the last test killed is started."""
+    for name in STACK:
+        if stack.processes[name].poll() is not None:
+            stack.start(name)
+    yield stack
+    stack.sandbox.sim.clear_faults()

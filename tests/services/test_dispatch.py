@@ -55,7 +55,7 @@ def test_a_claim_sets_lease_and_fence_and_leaves_the_state(made: Made):
 
     assert jobs == [(STAGE_TARGET, (str(target.id), 1))]
     row = reread(target)
-    assert (row.state, row.fence, row.attempts) == ("scheduled", 1, 1)
+    assert (row.state, row.fence, row.attempts) == ("scheduled", 1, 0)
     assert row.next_at == row.lease_until
     assert dispatch.claim_targets(clock.now()) == []
 
