@@ -1,6 +1,6 @@
 """Run the benchmarks, print a table, write bench.json into DATA_DIR.
 
-python -m benchmarks [--only NAME]
+python -m benchmarks [NAME]
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _number(value: float | None) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--only", default="", metavar="NAME", help=f"one of: {', '.join(names())}")
+    parser.add_argument("only", nargs="?", default="", metavar="NAME", help=f"one of: {', '.join(names())}")
     only = parser.parse_args().only
     if only and only not in names():
         parser.error(f"there is no benchmark {only!r}; there are: {', '.join(names())}")

@@ -187,7 +187,9 @@ class Target(WorkMixin, Owned):
         return bool(found.rowcount)  # type: ignore[attr-defined]
 
     @classmethod
-    def take_back(cls, refs: Sequence[TargetRef], *, states: Collection[State], **values: Any) -> set[uuid.UUID]:
+    def take_back(
+        cls, refs: Sequence[TargetRef], *, states: Collection[State], **values: Any
+    ) -> set[uuid.UUID]:
         """Write columns other than `state` to targets in `states`; return the ids of those found there.
 
         The fence is raised, so whoever works on them loses them.
