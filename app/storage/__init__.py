@@ -12,13 +12,11 @@ from flask import Flask, current_app
 from app.config import Settings
 from app.storage.base import FileSource, RangeReader, Storage, Stored, new_key
 from app.storage.folder import FolderStorage
-from app.storage.s3 import S3Storage
 
 __all__ = [
     "FileSource",
     "FolderStorage",
     "RangeReader",
-    "S3Storage",
     "Storage",
     "Stored",
     "from_settings",
@@ -35,7 +33,11 @@ def init_app(app: Flask, settings: Settings) -> None:
 
 def from_settings(settings: Settings) -> Storage:
     """Return the store the settings name."""
-    return S3Storage(settings) if settings.storage_backend == "s3" else FolderStorage(settings)
+    if settings.storage_backend == "folder":
+        return FolderStorage(settings)
+    from app.storage.s3 import S3Storage  # boto3 costs 8 MB and 0.1 s in every process that has no use for it
+
+    return S3Storage(settings)
 
 
 def get_storage() -> Storage:

@@ -23,7 +23,8 @@ from app.exceptions import (
     S3UploadError,
     StorageError,
 )
-from app.storage import S3Storage, new_key
+from app.storage import new_key
+from app.storage.s3 import S3Storage
 from app.storage.s3_transfer import Download
 
 MIB = 1024**2
