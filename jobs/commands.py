@@ -7,7 +7,7 @@ from flask import Flask
 from flask.cli import with_appcontext
 
 from app.queue import QUEUES
-from app.services import instance
+from app.services import adoption
 from jobs import dispatcher, workers
 
 
@@ -37,8 +37,19 @@ def run_dispatcher() -> None:
 
 
 @click.command("adopt")
+@click.option("--give-up", is_flag=True, help="Leave what cannot be asked about now to a person, too.")
 @with_appcontext
-def adopt() -> None:
+def adopt(give_up: bool) -> None:  # noqa: FBT001  # click passes options by name
     """Let a restored or cloned database publish again, after asking the platforms what already went out."""
-    mark = instance.adopt()
-    click.echo(f"This database is now {mark.id}, generation {mark.generation}. Publishing goes on.")
+    done = adoption.adopt(give_up=give_up)
+    if done is None:
+        click.echo("There is nothing to adopt: this database is the one that was used last.")
+        return
+    for state, count in sorted(done.found.items()):
+        click.echo(f"{count:6} in doubt, now {state}")
+    if done.mark is None:
+        raise click.ClickException(
+            f"{done.unanswered} could not be asked about, so nothing is published yet. Run this again in a "
+            "minute, or with --give-up to leave them to a person."
+        )
+    click.echo(f"This database is now {done.mark.id}, generation {done.mark.generation}. Publishing goes on.")

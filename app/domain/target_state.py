@@ -25,10 +25,13 @@ Status = Literal[
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     "draft": frozenset({"scheduled", "cancelled"}),
-    "scheduled": frozenset({"draft", "staging", "cancelled", "missed", "failed"}),
-    # confirming: the platform says that this handle was already committed, so it is asked, not staged again
+    # confirming, before any intent of ours: the platform says that this handle was already committed, or the
+    # database was restored and may have forgotten the intent; so it is asked, not staged again
+    "scheduled": frozenset({"draft", "staging", "confirming", "cancelled", "missed", "failed"}),
     "staging": frozenset({"scheduled", "staged", "confirming", "cancelled", "missed", "failed"}),
-    "staged": frozenset({"scheduled", "staging", "publishing", "cancelled", "missed", "failed"}),
+    "staged": frozenset(
+        {"scheduled", "staging", "publishing", "confirming", "cancelled", "missed", "failed"}
+    ),
     "publishing": frozenset(
         {"confirming", "published", "awaiting_user", "staged", "scheduled", "failed", "unknown"}
     ),

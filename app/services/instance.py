@@ -82,7 +82,10 @@ def record(generation: int) -> None:
 
 
 def adopt() -> Mark:
-    """Make the database and its copy agree: a new id, and a generation beyond both."""
+    """Make the database and its copy agree: a new id, and a generation beyond both.
+
+    services/adoption asks the platforms first; nobody else calls this.
+    """
     copy, mark = _read_copy(), _mark() or _create()
     generation = max(mark.generation, copy.generation if copy else 0) + 1
     new = Mark(str(uuid.uuid4()), generation)
