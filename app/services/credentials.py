@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from app import clock, crash_points
 from app.domain.retry import backoff
@@ -69,7 +69,7 @@ def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
             raise PlatformAuthError(platform=row.platform if row else "")
         if row.expires_at is None or row.expires_at > until:
             return
-        fence = _claim(credential_id, seen=row.fence)
+        fence = _claim(credential_id, until=until)
         if fence is not None:
             refresh(credential_id, fence)
         elif clock.monotonic() > give_up_at:
@@ -78,16 +78,16 @@ def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
             time.sleep(0.2)
 
 
-def _claim(credential_id: uuid.UUID, *, seen: int) -> int | None:
-    """Take the lease unless somebody has it, or had it since we looked: then the token may be new already."""
+def _claim(credential_id: uuid.UUID, *, until: datetime) -> int | None:
+    """Take the lease unless somebody has it, or has renewed the token since we looked."""
     now = clock.now()
     fence = db.session.scalar(
         update(Credential)
         .where(
             Credential.id == credential_id,
-            Credential.fence == seen,
+            Credential.expires_at <= until,
             Credential.status == "active",
-            (Credential.lease_until.is_(None)) | (Credential.lease_until <= now),
+            _is_free(now),
         )
         .values(fence=Credential.fence + 1, lease_until=now + LEASE, next_at=now + LEASE)
         .returning(Credential.fence)
@@ -95,6 +95,10 @@ def _claim(credential_id: uuid.UUID, *, seen: int) -> int | None:
     )
     db.session.commit()
     return fence
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    return Credential.lease_until.is_(None) | (Credential.lease_until <= now)
 
 
 def refresh(credential_id: uuid.UUID, fence: int) -> None:
@@ -118,9 +122,27 @@ def refresh(credential_id: uuid.UUID, fence: int) -> None:
         _record_failure(row, fence, error)
         raise
     crash_points.hit("refresh.after_call")
-    columns = token_columns(credential_id, tokens, refresh_ahead=platform.refresh_ahead)
-    _write(row.id, fence, **columns)
+    _keep(row, token_columns(credential_id, tokens, refresh_ahead=platform.refresh_ahead))
+
+
+def _keep(row: Credential, columns: dict[str, Any]) -> None:
+    """Save what the stored refresh token was traded for, even if the lease has ended meanwhile.
+
+    The platform may have ended the old token with its answer, so dropping the new one would kill the grant.
+    """
+    kept = db.session.execute(
+        update(Credential)
+        .where(Credential.id == row.id, Credential.status == "active", _still_stored(row))
+        .values(**columns)
+        .execution_options(synchronize_session=False)
+    )
     db.session.commit()
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        logger.warning("renewed tokens of credential %s were dropped: it was connected anew", row.id)
+
+
+def _still_stored(row: Credential) -> ColumnElement[bool]:
+    return Credential.refresh_token_encrypted == row.refresh_token_encrypted
 
 
 def _trade(row: Credential, platform: Platform) -> Tokens:
@@ -131,7 +153,7 @@ def _trade(row: Credential, platform: Platform) -> Tokens:
 
 def _record_failure(row: Credential, fence: int, error: PlatformAPIError) -> None:
     if error.kind == "reauth":
-        mark_dead(row.id, error, fence=fence)
+        mark_dead(row.id, error, _still_stored(row), Credential.fence == fence)
         return
     next_at = error.retry_at or clock.now() + backoff(row.retries + 1)
     _write(
@@ -146,11 +168,14 @@ def _record_failure(row: Credential, fence: int, error: PlatformAPIError) -> Non
     db.session.commit()
 
 
-def mark_dead(credential_id: uuid.UUID, error: PlatformAPIError, *, fence: int | None = None) -> None:
-    """Say that a grant is dead: its channels need reconnecting, their targets are held. Commits."""
-    statement = update(Credential).where(Credential.id == credential_id, Credential.status == "active")
-    if fence is not None:
-        statement = statement.where(Credential.fence == fence)
+def mark_dead(credential_id: uuid.UUID, error: PlatformAPIError, *where: ColumnElement[bool]) -> None:
+    """Say that a grant is dead, if `where` holds: its channels need reconnecting, their targets are held.
+
+    Commits.
+    """
+    statement = update(Credential).where(
+        Credential.id == credential_id, Credential.status == "active", *where
+    )
     values = {"status": "needs_reconnect", "next_at": None, "lease_until": None, "error": error.to_dict()}
     marked = db.session.execute(statement.values(**values).execution_options(synchronize_session=False))
     if marked.rowcount:  # type: ignore[attr-defined]
@@ -158,19 +183,21 @@ def mark_dead(credential_id: uuid.UUID, error: PlatformAPIError, *, fence: int |
     db.session.commit()
 
 
-def doubt(credential_id: uuid.UUID, error: PlatformAPIError) -> None:
+def doubt(credential_id: uuid.UUID, error: PlatformAPIError, *, used: datetime | None) -> None:
     """The platform refused an access token: renew it before the next call, or, just renewed, call it dead.
 
-    Commits.
+    `used` is the `refreshed_at` that stood beside the token: one that was renewed since proves nothing
+    against its successor, and one that is being renewed is left to whoever does. Commits.
     """
-    refreshed_at = db.session.scalar(select(Credential.refreshed_at).where(Credential.id == credential_id))
-    if refreshed_at is not None and refreshed_at > clock.now() - JUST_RENEWED:
-        mark_dead(credential_id, error)
+    now = clock.now()
+    same = Credential.refreshed_at.is_(None) if used is None else Credential.refreshed_at == used
+    if used is not None and used > now - JUST_RENEWED:
+        mark_dead(credential_id, error, same, _is_free(now))
         return
     db.session.execute(
         update(Credential)
-        .where(Credential.id == credential_id, Credential.status == "active")
-        .values(expires_at=clock.now(), next_at=clock.now())
+        .where(Credential.id == credential_id, Credential.status == "active", same, _is_free(now))
+        .values(expires_at=now, next_at=now)
         .execution_options(synchronize_session=False)
     )
     db.session.commit()

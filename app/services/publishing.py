@@ -51,6 +51,7 @@ class Loaded:
     request_id: str | None
     credential_id: uuid.UUID
     token_expires_at: datetime | None
+    token_refreshed_at: datetime | None
     channel_id: uuid.UUID
     content_hash: str
     due_at: datetime
@@ -136,6 +137,7 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         request_id=row.Post.request_id,
         credential_id=row.Credential.id,
         token_expires_at=row.Credential.expires_at,
+        token_refreshed_at=row.Credential.refreshed_at,
         channel_id=target.channel_id,
         content_hash=target.content_hash,
         due_at=target.due_at,

@@ -131,7 +131,7 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     if state == "failed":
         settling.count_ending(item, state)
     if error.kind == "reauth":
-        credentials.doubt(item.credential_id, error)
+        credentials.doubt(item.credential_id, error, used=item.token_refreshed_at)
 
 
 def _as_trouble(item: Loaded, error: AppException) -> PlatformAPIError:

@@ -7,9 +7,11 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError
@@ -119,9 +121,66 @@ def test_a_refresh_with_a_lost_lease_saves_nothing(rig: Rig, credential_id: uuid
 def test_a_refused_token_is_renewed_once_before_it_is_called_dead(rig: Rig, credential_id: uuid.UUID):
     refused = PlatformAuthError(platform="tiktok")
 
-    credentials.doubt(credential_id, refused)
+    credentials.doubt(credential_id, refused, used=None)
     assert reread(credential_id).status == "active"
     ensure(rig.app, credential_id)
-    credentials.doubt(credential_id, refused)
+    credentials.doubt(credential_id, refused, used=reread(credential_id).refreshed_at)
 
     assert reread(credential_id).status == "needs_reconnect"
+
+
+def test_a_token_refused_after_it_was_renewed_does_not_kill_the_grant(rig: Rig, credential_id: uuid.UUID):
+    used = reread(credential_id).refreshed_at
+    ensure(rig.app, credential_id)
+    renewed = reread(credential_id).expires_at
+
+    credentials.doubt(credential_id, PlatformAuthError(platform="tiktok"), used=used)
+
+    after = reread(credential_id)
+    assert (after.status, after.expires_at) == ("active", renewed)
+
+
+def test_a_token_doubted_while_it_is_renewed_is_left_to_whoever_renews_it(rig: Rig, credential_id: uuid.UUID):
+    fence = credentials._claim(credential_id, until=clock.now() + SOON)
+    leased = reread(credential_id).next_at
+
+    credentials.doubt(credential_id, PlatformAuthError(platform="tiktok"), used=None)
+
+    after = reread(credential_id)
+    assert (after.fence, after.next_at) == (fence, leased)  # the dispatcher does not take the lease away
+
+
+def test_a_token_renewed_between_the_look_and_the_claim_is_not_renewed_again(
+    rig: Rig, credential_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+):
+    claim = credentials._claim
+    fence = claim(credential_id, until=clock.now() + SOON)
+    assert fence is not None
+
+    def claim_late(credential_id: uuid.UUID, **options: Any) -> int | None:
+        monkeypatch.setattr(credentials, "_claim", claim)
+        credentials.refresh(credential_id, fence)  # whoever had the lease is ready at this very moment
+        return claim(credential_id, **options)
+
+    monkeypatch.setattr(credentials, "_claim", claim_late)
+    credentials.ensure_fresh(credential_id, until=clock.now() + SOON)
+
+    assert len(rig.sandbox.sim.requests(operation="tiktok.token")) == 1
+
+
+def test_rotated_tokens_are_kept_though_the_lease_ended_meanwhile(
+    rig: Rig, credential_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+):
+    trade = credentials._trade
+
+    def slow_trade(row: Credential, platform: Any) -> Any:
+        tokens = trade(row, platform)
+        db.session.execute(update(Credential).values(fence=Credential.fence + 1))
+        db.session.commit()
+        return tokens
+
+    monkeypatch.setattr(credentials, "_trade", slow_trade)
+    credentials.ensure_fresh(credential_id, until=clock.now() + SOON)
+    ensure(rig.app, credential_id)
+
+    assert len(rig.sandbox.sim.requests(operation="tiktok.token")) == 1
