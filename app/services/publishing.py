@@ -106,7 +106,11 @@ def when_staged(due_at: datetime, now: datetime, handle_expires_at: datetime | N
 
 
 def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
-    """Return the claimed targets that still carry their fence; one query, then no transaction."""
+    """Return the claimed targets that still carry their fence; one query, then no transaction.
+
+    One that cannot be read (its key is gone, its platform is switched off) is left out and counted as a start
+    that failed, so that it neither stops the others nor comes back for ever.
+    """
     fences = dict(claims)
     rows = db.session.execute(
         select(Target, Post, Channel, Credential, Video)
@@ -115,10 +119,21 @@ def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
         .join(Credential, Credential.id == Channel.credential_id)
         .join(Video, Video.id == Target.video_id)
         .where(Target.id.in_(fences))
+        .execution_options(populate_existing=True)
     ).all()
-    loaded = [_loaded(row) for row in rows if row.Target.fence == fences[row.Target.id]]
+    ours = {row.Target.ref: _try_to_load(row) for row in rows if row.Target.fence == fences[row.Target.id]}
     db.session.rollback()
-    return loaded
+    Target.count_starts([ref for ref, item in ours.items() if item is None])
+    db.session.commit()
+    return [item for item in ours.values() if item is not None]
+
+
+def _try_to_load(row: Row[*tuple[Any, ...]]) -> Loaded | None:
+    try:
+        return _loaded(row)
+    except Exception:  # whatever is wrong with one row is not the others' trouble
+        logger.error("target %s cannot be loaded", row.Target.id, exc_info=True)
+        return None
 
 
 def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
@@ -206,25 +221,18 @@ def open_handle(target: Target) -> Handle | None:
 def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
     """Write a ledger row before each call, in the caller's transaction; return the items that name theirs."""
     numbered = [replace(item, attempt_id=new_id()) for item in items]
-    now = clock.now()
-    if numbered:
-        db.session.execute(
-            insert(Attempt),
-            [
-                {
-                    "id": item.attempt_id,
-                    "workspace_id": item.ref.workspace_id,
-                    "target_id": item.ref.id,
-                    "operation": item.kind,
-                    "fence": item.ref.fence,
-                    "started_at": now,
-                    "details": {},
-                    "created_at": now,
-                    "updated_at": now,
-                }
-                for item in numbered
-            ],
-        )
+    rows = [
+        {
+            "id": item.attempt_id,
+            "workspace_id": item.ref.workspace_id,
+            "target_id": item.ref.id,
+            "operation": item.kind,
+            "fence": item.ref.fence,
+        }
+        for item in numbered
+    ]
+    if rows:
+        db.session.execute(insert(Attempt), rows)
     return numbered
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError, PlatformUploadError
@@ -172,6 +172,34 @@ def test_published_tells_the_outbox_once_and_stores_the_posts_status(claimed: Cl
     assert db.session.get_one(Post, target.post_id).status == "published"
     events = db.session.scalars(select(Event.type).where(Event.target_id == item.ref.id)).all()
     assert events == ["target.published"]
+
+
+# -- loading
+
+
+def test_a_target_that_cannot_be_read_does_not_stop_the_others_and_is_counted(claimed: Claimed):
+    broken, sound = claimed("staged"), claimed("staged")
+    target_of(broken).handle_encrypted = "sealed by a key that is gone"
+    db.session.commit()
+
+    items = publishing.load([(item.ref.id, 1) for item in (broken, sound)])
+
+    assert [item.ref.id for item in items] == [sound.ref.id]
+    assert [target_of(item).attempts for item in (broken, sound)] == [1, 0]
+
+
+def test_a_target_is_loaded_as_the_database_has_it_now(claimed: Claimed):
+    item = claimed("staged")
+    seen = db.session.get_one(Credential, item.credential_id)
+    db.session.commit()
+    renewed = clock.now() + 5 * HOUR
+    with db.engine.begin() as other:
+        other.execute(update(Credential).values(expires_at=renewed))
+
+    (again,) = publishing.load([(item.ref.id, 1)])
+
+    assert again.token_expires_at == renewed
+    assert seen.id == item.credential_id
 
 
 # -- intents
