@@ -35,6 +35,7 @@ ExcInfo = bool | BaseException | tuple[Any, Any, Any] | None
 
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # moves, colours or turns text
 _QUIET_PATHS = ("/health", "/metrics")  # polled every few seconds by machines
 _CHATTY = ("urllib3", "botocore", "boto3", "s3transfer", "werkzeug", "alembic.runtime.plugins")
 # What a record carries besides our fields; RQ adds its jobs' arguments, which are nobody's to read.
@@ -226,7 +227,8 @@ def _write_readable(message: Message) -> None:
     name = record["extra"].get("logger") or record["name"]
     shown = redact_value(record["extra"].get("fields", {}))
     pairs = "".join(f" {key}={value}" for key, value in shown.items())
-    text = f"{redact(record['message'])}{pairs}".replace("\r", "\\r").replace("\n", "\\n")
+    text = f"{redact(record['message'])}{pairs}"
+    text = _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)  # no line or colour of a stranger's
     _write(f"{clock.now():%Y-%m-%d %H:%M:%S.%f}Z {record['level'].name:<8} {name}: {text}")
     if record["exception"]:
         _write(_exception(record)["traceback"].rstrip())

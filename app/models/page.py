@@ -13,7 +13,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, or_
@@ -103,7 +103,7 @@ def _decode(cursor: str, by: Sequence[Column]) -> list[Any]:
         if tag != _tag(by) or len(values) != len(by):
             raise ValueError("a cursor of another list")
         return [_typed(value, column) for value, column in zip(values, by, strict=True)]
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+    except (ValueError, TypeError, OverflowError, binascii.Error, RecursionError):
         problem = "This cursor is broken or belongs to another list. Begin again without it."
         raise ValidationError(details={"cursor": [problem]}) from None
 
@@ -131,6 +131,7 @@ def _typed(value: Any, column: Column) -> Any:
         value = _TYPES[wanted](value)
         if isinstance(value, datetime) and value.tzinfo is None:
             raise ValueError("a naive time")
+        value = value.astimezone(UTC) if isinstance(value, datetime) else value
     if not isinstance(value, wanted) or isinstance(value, bool) or _is_too_big(value):
         raise ValueError(f"expected {wanted.__name__}")
     return value

@@ -58,6 +58,9 @@ def _wanted_range(file: LinkedFile) -> tuple[int, int]:
     """Return the first byte and the one after the last. Raises RequestedRangeNotSatisfiable."""
     if not _is_single_range(file) or request.range is None:
         return 0, file.size
+    first, last = request.range.ranges[0]
+    if last is None and first < 0 and file.size:  # the last so many bytes; of a shorter file all of it
+        return max(file.size + first, 0), file.size
     found = request.range.range_for_length(file.size)
     if found is None:
         raise RequestedRangeNotSatisfiable(file.size, description=f"The file has {file.size} bytes.")

@@ -29,6 +29,13 @@ class _Stream(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+def _read(stream: _Stream, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except OSError as error:  # the connection broke, or the chunks of a chunked body cannot be told apart
+        raise BadRequest(CUT_OFF) from error
+
+
 def incoming_video(request: Request, query: Mapping[str, str]) -> Incoming:
     """Return the request's file, its texts from the query (and the form). Raises UnsupportedMediaType.
 
@@ -75,7 +82,7 @@ class RawBody:
         self._stream, self._texts, self._received = stream, texts, 0
 
     def read(self, size: int, /) -> bytes:
-        piece = self._stream.read(size)
+        piece = _read(self._stream, size)
         self._received += len(piece)
         if not piece and self.total_bytes is not None and self._received < self.total_bytes:
             raise BadRequest(CUT_OFF)
@@ -145,7 +152,7 @@ class FormFile:
     def _next_event(self) -> Event:
         try:
             while isinstance(event := self._decoder.next_event(), NeedData):
-                self._decoder.receive_data(self._stream.read(CHUNK) or None)  # None: there is no more
+                self._decoder.receive_data(_read(self._stream, CHUNK) or None)  # None: there is no more
         except ValueError as error:
             raise BadRequest(CUT_OFF if self._decoder.complete else "The form cannot be read.") from error
         return event

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -51,7 +51,14 @@ def _is_storable(value: Any) -> bool:
 
 
 class Instant(fields.AwareDateTime):
-    """A point in time: read with its offset (a naive one is refused), written in UTC with a `Z`."""
+    """A point in time: read with its offset (a naive one is refused), kept and written in UTC with a `Z`."""
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> datetime:
+        moment: datetime = super()._deserialize(value, *args, **kwargs)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError:  # its offset takes it out of the years 1 to 9999
+            raise marshmallow.ValidationError("This is outside the calendar.") from None
 
     def _serialize(self, value: datetime | None, *_: Any, **__: Any) -> str | None:
         return None if value is None else clock.isoformat(value)

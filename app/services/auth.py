@@ -180,7 +180,8 @@ def log_in(*, email: str, password: str, user_agent: str = "") -> Login:
         )
     )
     if not verify_password(row.password_hash if row else None, password) or row is None:
-        logger.warning("Failed login attempt", extra={"email": email})
+        # A password typed into the wrong field must not be kept; addresses are masked on the way out.
+        logger.warning("Failed login attempt", extra={"email": email if "@" in email else "not an address"})
         raise AuthenticationError("E-mail or password is wrong.")
     rehashed = hash_password(password) if password_needs_rehash(row.password_hash) else None
     if rehashed:

@@ -126,6 +126,8 @@ def edit_target(
     post, was = changes.copy(principal, found.post_id, version)
     target = next(item for item in post.targets if item.id == target_id)
     _check_editable(target, given)
+    if "scheduled_at" in given and target.state != "draft":
+        principal.check(role="editor", scope="publish")
     now = clock.now()
     for name in ("title", "caption", "options"):
         if name in given:

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Row, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
@@ -65,9 +65,14 @@ def register(*, email: str, password: str, name: str = "", invitation_token: str
     _lock_registration()
     if invitation_token is None:
         _check_open()
+        invitation = None
+    else:  # first: whoever has none must not learn who is registered here
+        invitation = _accept(invitation_token, email=email)
     user_id = _add_person(email=email, password_hash=password_hash, name=name)
-    if invitation_token is not None:
-        _accept(invitation_token, user_id=user_id, email=email)
+    if invitation is not None:
+        db.session.add(
+            Membership(workspace_id=invitation.workspace_id, user_id=user_id, role=invitation.role)
+        )
     db.session.commit()
     logger.info("User registered successfully", extra={"user_id": str(user_id)})
     return user_id
@@ -171,8 +176,8 @@ def _add_person(*, email: str, password_hash: str, name: str) -> uuid.UUID:
     return user_id
 
 
-def _accept(token: str, *, user_id: uuid.UUID, email: str) -> None:
-    """Use an invitation up. Raises InvalidTokenError; ValidationError when it is another address's."""
+def _accept(token: str, *, email: str) -> Row[uuid.UUID, str, str]:
+    """Use an invitation up and return it. Raises InvalidTokenError; ValidationError when it is another address's."""
     now = clock.now()
     row = db.session.execute(
         update(Invitation)
@@ -191,4 +196,4 @@ def _accept(token: str, *, user_id: uuid.UUID, email: str) -> None:
     if row.email != normalise_email(email):
         db.session.rollback()
         raise ValidationError(details={"email": ["This invitation was made for another address."]})
-    db.session.add(Membership(workspace_id=row.workspace_id, user_id=user_id, role=row.role))
+    return row

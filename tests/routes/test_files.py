@@ -171,3 +171,11 @@ def test_links_made_shortly_after_one_another_are_the_same(app: Flask) -> None:
         second = files.link(KEY, content_type="video/mp4", name="a", version="1")
 
     assert first == second
+
+
+@pytest.mark.parametrize("asked", ["bytes=-101", f"bytes=-{10**20}"])
+def test_the_last_bytes_of_a_shorter_file_are_all_of_it(client: FlaskClient, link: str, asked: str) -> None:
+    answer = client.get(link, headers={"Range": asked})
+
+    assert (answer.status_code, answer.data) == (206, DATA)
+    assert answer.headers["Content-Range"] == "bytes 0-99/100"
