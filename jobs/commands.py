@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 from flask import Flask
 from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
 
+from app.extensions import db, settings
 from app.queue import QUEUES
-from app.services import adoption
-from jobs import dispatcher, workers
+from app.services import adoption, durability
+from jobs import dispatcher, runtime, workers
 
 
 def register(app: Flask) -> None:
@@ -17,22 +19,45 @@ def register(app: Flask) -> None:
         app.cli.add_command(command)
 
 
+def refuse_unsafe_database() -> None:
+    """End with every fault of a database that may forget what was published, in production.
+
+    Raises ClickException. Here, for these processes publish; `make serve` runs the whole doctor before them.
+    """
+    with runtime.app().app_context():
+        found = _faults() if settings().is_production else []
+        db.engine.dispose()  # workers fork
+    if found:
+        faults = "\n".join(f"- {fault.message}\n  -> {fault.remedy}" for fault in found)
+        raise click.ClickException(f"Nothing is published on a database that may lose commits:\n{faults}")
+
+
+def _faults() -> list[durability.Fault]:
+    try:
+        return durability.faults()
+    except SQLAlchemyError:  # a database that is away is waited for
+        return []
+
+
 @click.command("worker")
 @click.argument("queue", type=click.Choice(QUEUES))
 def run_worker(queue: str) -> None:
     """Work on one queue until SIGTERM."""
+    refuse_unsafe_database()
     workers.main([queue])  # type: ignore[list-item]  # a choice of QUEUES
 
 
 @click.command("workers")
 def run_workers() -> None:
     """Run all workers that WORKERS plans, forked from one parent."""
+    refuse_unsafe_database()
     workers.main()
 
 
 @click.command("dispatcher")
 def run_dispatcher() -> None:
     """Claim due work and hand it to the workers until SIGTERM."""
+    refuse_unsafe_database()
     dispatcher.main()
 
 

@@ -20,7 +20,6 @@ import requests
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import SERVICE_NAME
@@ -28,14 +27,10 @@ from app.embedded import find_ffmpeg
 from app.exceptions import AppException
 from app.extensions import db, redis_client, settings
 from app.queue import QUEUES, carrier
-from app.services import clock_offset, instance
+from app.services import clock_offset, durability, instance
 from app.storage import get_storage, new_key
 
 Level = Literal["ok", "warn", "fail"]
-FOLDER_KEEPERS = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"}  # SQLite's locks do not hold on these
-# Without these PostgreSQL may forget a commit in a power cut; a forgotten intent is a post made twice.
-POSTGRES_SAFE = {"fsync": {"on"}, "full_page_writes": {"on"}}
-POSTGRES_SYNC = {"on", "local", "remote_write", "remote_apply"}
 
 
 @dataclass(frozen=True)
@@ -113,56 +108,11 @@ def _database() -> Iterator[Finding]:
 
 
 def _durability() -> Iterator[Finding]:
-    yield from _sqlite_durability() if settings().is_sqlite else _postgres_durability()
-
-
-def _sqlite_durability() -> Iterator[Finding]:
-    with db.engine.connect() as connection:
-        journal = connection.execute(text("PRAGMA journal_mode")).scalar_one()
-        synchronous = connection.execute(text("PRAGMA synchronous")).scalar_one()
-    if journal == "wal" and synchronous >= 2:  # 2 is FULL, 3 EXTRA
-        yield Finding(
-            "durability", "ok", "SQLite writes ahead (WAL) and waits for the disk (synchronous=FULL)."
-        )
-    else:
-        found = f"journal_mode={journal}, synchronous={synchronous}"
-        yield Finding(
-            "durability", "fail", f"SQLite may lose commits: {found}.", "Put DATA_DIR on a local disk."
-        )
-    kind = _file_system(settings().data_dir.resolve())
-    if kind in FOLDER_KEEPERS:
-        yield Finding(
-            "durability",
-            "fail",
-            f"SQLite lies on {kind}, where its locks do not hold.",
-            REMEDIES["durability"],
-        )
-
-
-def _postgres_durability() -> Iterator[Finding]:
-    with db.engine.connect() as connection:
-        shown = {name: str(connection.execute(text(f"SHOW {name}")).scalar_one()) for name in POSTGRES_SAFE}
-        sync = str(connection.execute(text("SHOW synchronous_commit")).scalar_one())
-    unsafe = {name: value for name, value in shown.items() if value not in POSTGRES_SAFE[name]}
-    if sync not in POSTGRES_SYNC:
-        unsafe["synchronous_commit"] = sync
-    for name, value in unsafe.items():
-        remedy = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();"
-        yield Finding("durability", "fail", f"PostgreSQL may lose commits: {name} is {value}.", remedy)
-    if not unsafe:
-        yield Finding(
-            "durability", "ok", "PostgreSQL keeps what it commits (fsync, synchronous_commit, full pages)."
-        )
-
-
-def _file_system(path: Path) -> str:
-    """Return the kind of file system `path` is on; empty where the system does not say."""
-    try:
-        mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    except OSError:
-        return ""
-    holding = [(place, kind) for place, kind in mounts if path.is_relative_to(place)]
-    return max(holding, key=lambda found: len(found[0]), default=("", ""))[1]
+    found = durability.faults()
+    for fault in found:
+        yield Finding("durability", "fail", fault.message, fault.remedy)
+    if not found:
+        yield Finding("durability", "ok", "The database keeps what it commits.")
 
 
 def _redis() -> Iterator[Finding]:
@@ -286,7 +236,7 @@ REMEDIES = {
     "settings": "Start with `make run` or `make serve`, which make the secrets, or set them; see .env.example.",
     "secrets": "Make DATA_DIR/secrets.env readable by its owner.",
     "database": "Start the database and check DATABASE_URL.",
-    "durability": "Put DATA_DIR on a local disk, or use PostgreSQL by DATABASE_URL.",
+    "durability": durability.LOCAL_DISK,
     "redis": "Start Redis, check REDIS_URL; CONFIG SET maxmemory-policy noeviction.",
     "storage": "Check that DATA_DIR/files can be written, or the S3_* settings and the bucket's policy.",
     "disk": "Free disk space, delete old videos, or move DATA_DIR or the files (STORAGE_BACKEND=s3).",

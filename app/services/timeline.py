@@ -107,7 +107,7 @@ def _attempt(row: Attempt, channel: str) -> Entry:
     details = {
         "outcome": row.outcome,
         "error": row.error,
-        "completed_at": row.completed_at,
+        "completed_at": _shown(row.completed_at),
         "id": str(row.id),
     }
     return Entry(

@@ -67,3 +67,15 @@ def test_events_and_dealings_are_in_the_order_of_their_times(person: Person, pos
     found = timeline.of_post(person.principal, post.id)
 
     assert [(entry.kind, entry.type) for entry in found] == [("attempt", "stage"), ("event", "target.failed")]
+
+
+def test_times_among_the_details_are_written_like_all_others(person: Person, post: Post) -> None:
+    target = db.session.scalars(select(Target)).one()
+    now = clock.now()
+    ids = {"workspace_id": person.workspace_id, "target_id": target.id}
+    db.session.add(Attempt(operation="stage", outcome="Staged", fence=1, completed_at=now, **ids))
+    db.session.commit()
+
+    (entry,) = timeline.of_post(person.principal, post.id)
+
+    assert entry.details["completed_at"] == clock.isoformat(now)
