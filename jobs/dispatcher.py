@@ -11,7 +11,7 @@ from flask import Flask
 from app import clock
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.monitoring import serve_metrics, use_metrics_dir
+from app.monitoring import capture_error, serve_metrics, use_metrics_dir
 from app.queue import carrier
 from app.services import clock_offset, dispatch
 from jobs import runtime
@@ -29,6 +29,7 @@ class Dispatcher:
         self._stopping = threading.Event()
         self._offset_checked = float("-inf")
         self._clock_is_sane = True
+        self._trouble = ""  # the kind of error it was last time: an outage is reported once, not every second
 
     def stop(self) -> None:
         """End after the present tick."""
@@ -46,13 +47,21 @@ class Dispatcher:
     def _tick(self) -> float:
         try:
             self._check_clock()
-            return dispatch.tick() if self._clock_is_sane else RETRY_SECONDS
-        except Exception:  # whatever is wrong now, posts must go out once it is right again
+            seconds = dispatch.tick() if self._clock_is_sane else RETRY_SECONDS
+            self._trouble = ""
+            return seconds
+        except Exception as error:  # whatever is wrong now, posts must go out once it is right again
             logger.error("the dispatcher could not look for due work", exc_info=True)
+            self._report(error)
             db.session.rollback()
             return RETRY_SECONDS
         finally:
             db.session.remove()
+
+    def _report(self, error: Exception) -> None:
+        if self._trouble != type(error).__name__:
+            capture_error(error)
+        self._trouble = type(error).__name__
 
     def _check_clock(self) -> None:
         if clock.monotonic() - self._offset_checked >= OFFSET_EVERY_SECONDS:

@@ -25,12 +25,13 @@ from app.monitoring.metrics import (
 from app.monitoring.probe import Probe
 from app.monitoring.processes import clear_metrics_dir, mark_dead, mark_horse, use_metrics_dir
 from app.monitoring.scrape import bears_metrics_token, register_collector
-from app.monitoring.sentry import capture_killed_horse, init_sentry
+from app.monitoring.sentry import capture_error, capture_killed_horse, init_sentry
 from app.monitoring.server import fork_metrics_server, serve_metrics
 
 __all__ = [
     "Probe",
     "bears_metrics_token",
+    "capture_error",
     "capture_killed_horse",
     "clear_metrics_dir",
     "fork_metrics_server",

@@ -75,6 +75,11 @@ def _integrations() -> list[Integration]:
     ]
 
 
+def capture_error(error: BaseException) -> None:
+    """Report an error that is caught so that a process may go on: nobody else tells of it."""
+    sentry_sdk.capture_exception(error)
+
+
 def capture_killed_horse(*, task_name: str, job_id: str, exit_status: int) -> None:
     """Report a job whose process was killed (out of memory, SIGKILL): it could not report itself.
 
