@@ -18,4 +18,4 @@ def call_platform(claims: list[tuple[str, int]]) -> None:
     """Hand claimed targets to this worker's engine: preflights, commits at their due times, questions."""
     with app().app_context():
         items = taking.take([(uuid.UUID(target_id), fence) for target_id, fence in claims])
-        engine.engine(app()).submit([item for item in items if item.kind != "stage"])
+        engine.engine(app()).submit(item for item in items if item.kind != "stage")

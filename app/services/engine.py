@@ -17,7 +17,7 @@ import heapq
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -78,7 +78,7 @@ class Engine:
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
         self._conductor.start()
 
-    def submit(self, items: Sequence[Loaded]) -> None:
+    def submit(self, items: Iterable[Loaded]) -> None:
         """Take over claimed targets: commits wait for their due time, everything else is asked at once."""
         for item in items:
             self._inbox.put(item)

@@ -55,6 +55,7 @@ class Loaded:
     channel_id: uuid.UUID
     content_hash: str
     due_at: datetime
+    late_until: datetime | None
     lease_until: datetime
     lease_monotonic: float
     retries: int
@@ -156,6 +157,7 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         channel_id=target.channel_id,
         content_hash=target.content_hash,
         due_at=target.due_at,
+        late_until=target.late_until,
         lease_until=lease_until,
         lease_monotonic=ticks + (lease_until - now).total_seconds(),
         retries=target.retries,
@@ -209,9 +211,8 @@ def seal_handle(target_id: uuid.UUID, handle: Handle) -> str:
 def open_handle(target: Target) -> Handle | None:
     if target.handle_encrypted is None:
         return None
-    handle: Handle = json.loads(
-        key_ring().decrypt(target.handle_encrypted, context=f"targets:handle:{target.id}")
-    )
+    text = key_ring().decrypt(target.handle_encrypted, context=f"targets:handle:{target.id}")
+    handle: Handle = json.loads(text)
     return handle
 
 
@@ -239,12 +240,9 @@ def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
 def close_attempt(item: Loaded, outcome: str, **values: Any) -> None:
     """Complete the call's ledger row, in the caller's transaction."""
     if item.attempt_id is not None:
+        details = {"calls": [*item.calls]}
         Attempt.complete(
-            item.attempt_id,
-            outcome=outcome,
-            called_at=item.called_at,
-            details={"calls": [*item.calls]},
-            **values,
+            item.attempt_id, outcome=outcome, called_at=item.called_at, details=details, **values
         )
 
 

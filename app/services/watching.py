@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from app import clock
 from app.domain.retry import poll_delay
@@ -13,20 +14,23 @@ from app.services.leases import FREE
 from app.services.outcomes import WATCH_DELAYS, Outcome
 from app.services.publishing import Loaded
 
+EXPIRED_ERROR: dict[str, Any] = {
+    "code": "EXPIRED",
+    "message": "Nobody finished the post in the platform's own app in time.",
+    "details": {},
+    "platform_code": None,
+    "kind": "account",
+    "retryable": False,
+    "retry_at": None,
+    "action": "check_platform",
+}
+
 
 def after_watch(item: Loaded, outcome: Outcome) -> State | None:
+    if item.state == "awaiting_user":
+        return _after_waiting_for_user(item, outcome)
     if isinstance(outcome, Rejected):
-        moved = Target.move(
-            item.ref,
-            before={"published"},
-            after="removed",
-            **FREE,
-            next_at=None,
-            error=outcome.error.to_dict(),
-        )
-        return "removed" if moved else None
-    if isinstance(outcome, Published) and item.state == "awaiting_user":
-        return _finished_by_user(item, outcome)
+        return _end(item, "removed", outcome.error.to_dict())
     found = (
         {"remote_id": outcome.remote_id, "permalink": outcome.permalink}
         if isinstance(outcome, Published)
@@ -36,6 +40,24 @@ def after_watch(item: Loaded, outcome: Outcome) -> State | None:
     complete = isinstance(outcome, Published) and outcome.complete
     Target.note(item.ref, **FREE, **known, asked=item.asked + 1, next_at=_next_watch(item, complete=complete))
     return None
+
+
+def _after_waiting_for_user(item: Loaded, outcome: Outcome) -> State | None:
+    """A draft is published or refused, or its deadline passes, whatever else the platform says."""
+    if isinstance(outcome, Published):
+        return _finished_by_user(item, outcome)
+    if isinstance(outcome, Rejected):
+        return _end(item, "failed", outcome.error.to_dict())
+    if item.late_until is not None and item.late_until <= clock.now():
+        return _end(item, "expired", EXPIRED_ERROR | {"platform": item.platform.name})
+    again_at = clock.now() + poll_delay(item.asked)
+    Target.note(item.ref, **FREE, asked=item.asked + 1, next_at=again_at)
+    return None
+
+
+def _end(item: Loaded, after: State, error: dict[str, Any]) -> State | None:
+    moved = Target.move(item.ref, before={item.state}, after=after, **FREE, next_at=None, error=error)
+    return after if moved else None
 
 
 def _finished_by_user(item: Loaded, outcome: Published) -> State | None:

@@ -59,7 +59,7 @@ def armed(rig: Rig, *captions: str, due_in: float = 0.0) -> list[Loaded]:
         db.session.execute(update(Target).where(Target.id == target_id).values(preflighted_at=clock.now()))
         db.session.commit()
         claims.append(claim(target_id))
-    items = taking.take(claims)
+    items = list(taking.take(claims))
     assert {item.kind for item in items} == {"commit"}
     return items
 

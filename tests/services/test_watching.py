@@ -1,0 +1,64 @@
+"""What becomes of posts that are watched, and of drafts that wait for somebody; on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app import clock
+from app.exceptions import PlatformAPIError
+from app.extensions import db
+from app.models import Post, Target
+from app.platforms.base import AwaitingUser, Published, Rejected, Unknown
+from app.services import settling
+from app.services.publishing import Loaded
+from tests.services.conftest import HOUR, Claimed
+
+pytestmark = pytest.mark.usefixtures("database_url")
+
+STILL_A_DRAFT = AwaitingUser(clock.now() + 24 * HOUR, "finish it")
+
+
+def trouble(kind: str) -> PlatformAPIError:
+    return PlatformAPIError("trouble", platform="tiktok", kind=kind)  # type: ignore[arg-type]
+
+
+def target_of(item: Loaded) -> Target:
+    db.session.expire_all()
+    return db.session.get_one(Target, item.ref.id)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "late_in", "state"),
+    [
+        (Published("1", None), -HOUR, "published"),
+        (Rejected(trouble("content")), HOUR, "failed"),
+        (STILL_A_DRAFT, -HOUR, "expired"),
+        (Unknown("gone"), -HOUR, "expired"),
+        (trouble("reauth"), -HOUR, "expired"),
+        (STILL_A_DRAFT, HOUR, "awaiting_user"),
+    ],
+)
+def test_a_draft_ends_as_the_platform_says_or_when_its_time_is_over(
+    claimed: Claimed, outcome: Any, late_in: timedelta, state: str
+):
+    item = claimed("awaiting_user", late_until=clock.now() + late_in)
+
+    settling.settle([(item, outcome)])
+
+    target = target_of(item)
+    assert target.state == state
+    assert target.lease_until is None
+    assert (target.next_at is None) == (state in ("failed", "expired"))
+    if state in ("failed", "expired"):
+        assert db.session.get_one(Post, target.post_id).status == "failed"
+
+
+def test_a_published_post_that_nobody_can_ask_about_is_not_watched_for_ever(claimed: Claimed):
+    item = claimed("published", published_at=clock.now() - 25 * HOUR)
+
+    settling.settle([(item, trouble("reauth"))])
+
+    assert target_of(item).next_at is None
