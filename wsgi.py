@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from app import create_app
+from app.config import ConfigError
 from jobs import commands, runtime
 
-app = create_app()
+try:
+    app = create_app()
+except ConfigError as faults:  # the list is the answer; a stack trace would hide it
+    raise SystemExit(str(faults)) from None
 runtime.use(app)
 commands.register(app)

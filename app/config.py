@@ -266,7 +266,7 @@ def _production_faults(settings: Settings) -> list[str]:
     faults = [
         f"{name.upper()} is needed in production: at least 32 random characters."
         for name in ("secret_key", "jwt_secret_key")
-        if len(getattr(settings, name)) < 32
+        if _is_guessable(getattr(settings, name))
     ]
     if not parse_key_ring(settings.encryption_keys):
         faults.append("ENCRYPTION_KEYS is needed in production: id:base64-of-32-bytes.")
@@ -275,6 +275,11 @@ def _production_faults(settings: Settings) -> list[str]:
     if settings.crash_points:
         faults.append("CRASH_POINTS must be empty in production.")
     return faults
+
+
+def _is_guessable(secret: str) -> bool:
+    plain = secret.lower().replace("-", "").replace("_", "")
+    return len(secret) < 32 or len(set(secret)) < 10 or "changeme" in plain
 
 
 def parse_key_ring(text: str) -> dict[str, bytes]:

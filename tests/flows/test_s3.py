@@ -49,9 +49,9 @@ def rig(tmp_path: Path, sqlite_url: str, redis_url: str, endpoint: str) -> Itera
     bucket = {"STORAGE_BACKEND": "s3", "S3_BUCKET": "videos", "S3_ENDPOINT_URL": endpoint, **KEYS}
     with sandbox_thread(tmp_path / "sandbox") as server:
         server.sim.settings(rate_limits=False)
-        with Rig(tmp_path / "data", sqlite_url, redis_url, server, extra=bucket) as made:
-            with made.app.app_context():
-                yield made
+        rig = Rig(tmp_path / "data", sqlite_url, redis_url, server, extra=bucket)
+        with rig as made, made.app.app_context():
+            yield made
 
 
 def work_on(rig: Rig, target_id: uuid.UUID) -> None:
