@@ -117,7 +117,8 @@ class Settings:
     commit_threads: int = _setting(24, "Calls a commit job makes at once.")
     commit_batch: int = _setting(100, "Targets that share one commit job.")
     workers: str = _setting(
-        "media=1,stage=2,commit=1,default=1", "Worker processes per queue started by `flask workers`."
+        "media=1,stage=2,commit=1,default=1",
+        "Worker processes per queue started by `flask workers`; dispatcher=1 among them adds a dispatcher.",
     )
 
     # -- watching it

@@ -79,11 +79,16 @@ class Dispatcher:
 
 
 def main() -> None:
-    """Run a dispatcher in this process until SIGTERM or SIGINT."""
+    """Run a dispatcher in this process, with metrics of its own, until SIGTERM or SIGINT."""
     app = runtime.app()
     with app.app_context():
         use_metrics_dir(settings().metrics_dir)
         serve_metrics(app, settings())
+    run(app)
+
+
+def run(app: Flask) -> None:
+    """Dispatch until SIGTERM or SIGINT."""
     dispatcher = Dispatcher(app)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: dispatcher.stop())

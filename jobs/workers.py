@@ -11,9 +11,8 @@ import os
 import signal
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
-from flask import Flask
 from rq import SimpleWorker, Worker
 from rq.job import Job
 
@@ -23,10 +22,13 @@ from app.logging_config import get_logger
 from app.monitoring import capture_killed_horse, fork_metrics_server, mark_horse, use_metrics_dir
 from app.queue import QUEUES, AllowListedJob, QueueName, carrier
 from app.services import engine
-from jobs import runtime
+from jobs import dispatcher, runtime
 
 logger = get_logger(__name__)
+Place = QueueName | Literal["dispatcher"]
+PLACES: dict[str, Place] = {"dispatcher": "dispatcher", **{name: name for name in QUEUES}}
 WORKER_TTL = 60  # seconds after which a silent worker is forgotten by RQ
+LOOK_SECONDS = 0.05
 SETTLED_SECONDS = 5.0  # a worker that lived so long does not crash at its start
 RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
 
@@ -82,26 +84,26 @@ def _on_killed_horse(job: Job, _pid: int, status: int, _usage: object) -> None:
     capture_killed_horse(task_name=job.func_name or "unknown", job_id=job.id, exit_status=status)
 
 
-def planned(workers: str) -> list[QueueName]:
-    """Return a queue for each worker process that `media=1,stage=2,...` asks for. Raises ValueError."""
-    plan: list[QueueName] = []
+def planned(workers: str) -> list[Place]:
+    """Return what each process is to be, as `dispatcher=1,media=1,stage=2,...` asks. Raises ValueError."""
+    plan: list[Place] = []
     for entry in workers.split(","):
         name, _, count = entry.strip().partition("=")
-        if name not in QUEUES:
-            raise ValueError(f"WORKERS names a queue {name!r}; known: {', '.join(QUEUES)}")
-        plan += [name] * int(count or 1)
+        if name not in PLACES:
+            raise ValueError(f"WORKERS names {name!r}; known: {', '.join(PLACES)}")
+        plan += [PLACES[name]] * int(count or 1)
     return plan
 
 
 class Herd:
-    """Forks a worker for each place of the plan and starts again those that die."""
+    """Forks a process for each place of the plan and starts again those that die."""
 
-    def __init__(self, app: Flask, plan: list[QueueName]) -> None:
-        self._app = app
+    def __init__(self, plan: list[Place]) -> None:
         self._plan = plan
         self._places: dict[int, int] = {}
         self._deaths: Counter[int] = Counter()
         self._born: dict[int, float] = {}
+        self._restart_at: dict[int, float] = {}
         self._stopping = False
 
     def run(self) -> None:
@@ -110,8 +112,9 @@ class Herd:
             signal.signal(number, self._stop)
         for place in range(len(self._plan)):
             self._fork(place)
-        while self._places:
+        while self._places or (self._restart_at and not self._stopping):
             self._bury()
+            self._restart()
 
     def _stop(self, _number: int, _frame: object) -> None:
         self._stopping = True
@@ -123,30 +126,49 @@ class Herd:
         if pid:
             self._places[pid] = place
             self._born[place] = clock.monotonic()
+            if self._stopping:  # the signal came while we forked
+                os.kill(pid, signal.SIGTERM)
             return
         code = 1
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             _die_with_parent()
-            run_worker(self._plan[place])
+            _become(self._plan[place])
             code = 0
         finally:
             os._exit(code)
 
     def _bury(self) -> None:
-        pid, status = os.wait()
+        """Wait for a death; while somebody waits to be started again, only look."""
+        if not self._places:
+            time.sleep(LOOK_SECONDS)
+            return
+        pid, status = os.waitpid(-1, os.WNOHANG if self._restart_at else 0)
         place = self._places.pop(pid, None)
+        if pid == 0:
+            time.sleep(LOOK_SECONDS)
         if place is None or self._stopping:
             return
         lived = clock.monotonic() - self._born[place]
         self._deaths[place] = 0 if lived > SETTLED_SECONDS else self._deaths[place] + 1
         pause = RESTART_SECONDS[min(self._deaths[place], len(RESTART_SECONDS) - 1)]
-        queue, code = self._plan[place], os.waitstatus_to_exitcode(status)
-        logger.warning("a %s worker ended with %d; another starts in %.1f s", queue, code, pause)
-        time.sleep(pause)
-        if not self._stopping:
-            self._fork(place)
+        self._restart_at[place] = clock.monotonic() + pause
+        role, code = self._plan[place], os.waitstatus_to_exitcode(status)
+        logger.warning("%s ended with %d; another starts in %.1f s", role, code, pause)
+
+    def _restart(self) -> None:
+        for place, at in list(self._restart_at.items()):
+            if clock.monotonic() >= at and not self._stopping:
+                del self._restart_at[place]
+                self._fork(place)
+
+
+def _become(place: Place) -> None:
+    if place == "dispatcher":
+        dispatcher.run(runtime.app())
+    else:
+        run_worker(place)
 
 
 def _die_with_parent() -> None:
@@ -159,7 +181,7 @@ def _die_with_parent() -> None:
         return
 
 
-def main(queues: list[QueueName] | None = None) -> None:
+def main(queues: list[Place] | None = None) -> None:
     """Run the workers of this machine until stopped: the given queues, else what WORKERS plans."""
     app = runtime.app()
     with app.app_context():
@@ -167,6 +189,6 @@ def main(queues: list[QueueName] | None = None) -> None:
         use_metrics_dir(settings().metrics_dir)
         fork_metrics_server(app, settings())
     if len(plan) == 1:
-        run_worker(plan[0])
+        _become(plan[0])
     else:
-        Herd(app, plan).run()
+        Herd(plan).run()
