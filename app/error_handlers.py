@@ -203,6 +203,8 @@ def _http_details(error: HTTPException, data: Mapping[str, Any]) -> dict[str, An
         return field_problems(problems)
     if isinstance(error, RateLimitExceeded):
         return {"limit": str(error.limit.limit)}
+    if error.code == 400 and request.is_json and not _is_sound_json():
+        return {"body": ["This is not valid JSON in UTF-8."]}
     if error.code in {404, 405}:
         facts: dict[str, Any] = {"method": request.method, "path": request.path}
         allowed = getattr(error, "valid_methods", None)
@@ -212,6 +214,14 @@ def _http_details(error: HTTPException, data: Mapping[str, Any]) -> dict[str, An
     if error.code == 413 and request.max_content_length:
         return {"max_bytes": request.max_content_length}
     return {}
+
+
+def _is_sound_json() -> bool:
+    try:
+        request.get_json()
+    except HTTPException:
+        return False
+    return True
 
 
 def field_problems(messages: Any) -> dict[str, list[str]]:

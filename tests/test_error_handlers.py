@@ -132,6 +132,7 @@ def test_broken_json_is_a_bad_request(client: FlaskClient, path: str) -> None:
 
     assert response.status_code == 400
     assert envelope(response)["code"] == "BAD_REQUEST"
+    assert "JSON" in str(envelope(response)["details"])
 
 
 def test_a_body_of_another_type_is_refused(client: FlaskClient) -> None:
