@@ -68,12 +68,11 @@ def tick() -> float:
     jobs: list[Job] = []
     for work in WORK:
         jobs += claim(work, now)
+    hand_over(jobs)  # before the mark is looked at: it may lie in a storage that is away
     if reason := instance.check():
         logger.critical("nothing is published: %s", reason)
-        hand_over(jobs)
         return 1.0
-    jobs += claim_targets(now)
-    hand_over(jobs)
+    hand_over(claim_targets(now))
     return seconds_until_next(clock.now())
 
 
@@ -181,7 +180,10 @@ def _jobs(rows: Sequence[Any], now: datetime) -> list[Job]:
 
 def _pace_catch_up(rows: Sequence[Any], now: datetime) -> set[uuid.UUID]:
     """After an outage a channel posts its backlog oldest first, one at a time; return who must wait. Commits."""
-    late = sorted((row for row in rows if row.due_at < now - LATE), key=lambda row: row.due_at)
+    # By channel first: two dispatchers that lock channels in one order never wait for each other in a ring.
+    late = sorted(
+        (row for row in rows if row.due_at < now - LATE), key=lambda row: (row.channel_id, row.due_at)
+    )
     waiting: set[uuid.UUID] = set()
     for row in late:
         taken = db.session.execute(

@@ -24,6 +24,7 @@ from functools import partial
 from typing import cast
 
 from flask import Flask
+from sqlalchemy.exc import OperationalError
 
 from app import clock, crash_points
 from app.exceptions import PlatformAPIError
@@ -38,6 +39,7 @@ from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
 logger = get_logger(__name__)
+DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
 _SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
 
 
@@ -73,8 +75,9 @@ class Engine:
         self._waiting: list[_Slot] = []
         self._armed: list[_Slot] = []
         self._questions: list[Loaded] = []
-        self._arming = self._calling = 0
-        self._draining = False
+        self._unsettled: list[_Done] = []  # results the database would not take yet
+        self._arming = self._calling = self._asking = 0
+        self._draining = self._is_database_away = False
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
         self._conductor.start()
 
@@ -95,6 +98,7 @@ class Engine:
     def _conduct(self) -> None:
         while not (self._draining and self._is_idle()):
             results = self._collect(self._patience())
+            self._is_database_away = False
             with self._app.app_context():
                 self._guarded(partial(self._settle, results))
                 self._guarded(self._ask)
@@ -102,12 +106,14 @@ class Engine:
             self._arm_next()
 
     def _is_idle(self) -> bool:
-        queued = self._waiting or self._armed or self._questions
+        queued = self._waiting or self._armed or self._questions or self._unsettled
         return not queued and not self._arming and not self._calling and self._inbox.empty()
 
     def _patience(self) -> float:
         """Return how long nothing needs doing, in seconds."""
-        if self._questions and self._free:
+        if self._is_database_away:
+            return DATABASE_PAUSE
+        if self._questions and self._free_for_questions > 0:
             return 0.0
         if not self._armed or not self._free:
             return 1.0
@@ -117,11 +123,17 @@ class Engine:
     def _free(self) -> int:
         return self._threads - self._calling
 
+    @property
+    def _free_for_questions(self) -> int:
+        """At most half of the threads ask, so that a platform that hangs never delays another's commit."""
+        return min(self._free, max(1, self._threads // 2) - self._asking)
+
     def _guarded(self, work: Callable[[], None]) -> None:
-        """A database that is away must not end the conductor: the rows' leases bring everything back."""
+        """A database that is away is tried again; whatever else goes wrong, the rows' leases bring it back."""
         try:
             work()
-        except Exception:
+        except Exception as error:
+            self._is_database_away |= isinstance(error, OperationalError)
             logger.error("the commit engine could not write to the database", exc_info=True)
             db.session.rollback()
 
@@ -148,6 +160,7 @@ class Engine:
     def _take_back(self, done: _Done, results: list[_Done]) -> None:
         if done.slot is None:
             self._calling -= 1
+            self._asking -= done.item.kind != "commit"
             results.append(done)
             return
         self._arming -= 1
@@ -157,29 +170,36 @@ class Engine:
             heapq.heappush(self._armed, done.slot)
 
     def _settle(self, results: list[_Done]) -> None:
-        answered = [(done.item, done.outcome) for done in results if not done.lost]
+        kept = [done for done in self._unsettled if done.item.holds_lease()]
+        answered = kept + [done for done in results if not done.lost]
+        self._unsettled = []
         if not answered:
             return
-        settling.settle(answered)
+        try:
+            settling.settle([(done.item, done.outcome) for done in answered])
+        except OperationalError:
+            self._unsettled = answered
+            raise
         crash_points.hit("commit.after_result")
-        if any(item.kind == "preflight" or isinstance(outcome, _SOON) for item, outcome in answered):
+        if any(done.item.kind == "preflight" or isinstance(done.outcome, _SOON) for done in answered):
             wake_dispatcher()
 
     # -- questions: preflight, locate, watch
 
     def _ask(self) -> None:
-        batch, self._questions = self._questions[: self._free], self._questions[self._free :]
-        if not batch:
-            return
-        watched = [item for item in batch if item.kind == "watch"]
-        asked = publishing.open_attempts([item for item in batch if item.kind != "watch"])
-        Target.count_starts([item.ref for item in batch])
-        db.session.commit()
-        for item in [*asked, *watched]:
+        room = max(0, self._free_for_questions)
+        batch, self._questions = self._questions[:room], self._questions[room:]
+        try:
+            begun = _begin(batch) if batch else []
+        except OperationalError:
+            self._questions += [item for item in batch if item.holds_lease()]
+            raise
+        for item in begun:
             self._call(item, calls.QUESTIONS[item.kind])
 
     def _call(self, item: Loaded, ask: Callable[[Loaded], Outcome]) -> None:
         self._calling += 1
+        self._asking += item.kind != "commit"
         self._pool.submit(self._work, item, ask, None)
 
     def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> None:
@@ -214,10 +234,23 @@ class Engine:
         if not slots:
             return
         prepared = {slot.item.ref.id: slot.prepared for slot in slots}
-        for item in publishing.write_intents([slot.item for slot in slots]):
+        try:
+            ready = publishing.write_intents([slot.item for slot in slots])
+        except OperationalError:
+            self._armed += [slot for slot in slots if slot.item.holds_lease()]
+            heapq.heapify(self._armed)
+            raise
+        for item in ready:
             crash_points.hit("commit.after_intent")
-            prepared_call = cast(PreparedCommit, prepared[item.ref.id])
-            self._call(item, partial(calls.send, prepared_call))
+            self._call(item, partial(calls.send, cast(PreparedCommit, prepared[item.ref.id])))
+
+
+def _begin(questions: Sequence[Loaded]) -> list[Loaded]:
+    """Count and write down that these are asked; a watch needs no ledger row. Commits."""
+    asked = publishing.open_attempts([item for item in questions if item.kind != "watch"])
+    Target.count_starts([item.ref for item in questions])
+    db.session.commit()
+    return [*asked, *(item for item in questions if item.kind == "watch")]
 
 
 def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:

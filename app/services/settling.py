@@ -10,7 +10,7 @@ from app import clock
 from app.domain.target_state import State
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
-from app.models import Target
+from app.models import Post, Target
 from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, Rejected, Unknown
 from app.services import credentials
@@ -27,6 +27,7 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
     None stands for a preflight that found nothing in the way. Commits.
     """
     final: list[tuple[Loaded, str]] = []
+    Post.lock(item.ref.post_id for item, _ in results)  # all at once: two workers never wait for each other
     for item, outcome in results:
         state = _settle_one(item, outcome)
         if state in ("published", "failed", "unknown"):

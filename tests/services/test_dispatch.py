@@ -13,8 +13,8 @@ from sqlalchemy import select
 
 from app import clock
 from app.extensions import db
-from app.models import Channel, Post, Target
-from app.queue import CALL_PLATFORM, STAGE_TARGET
+from app.models import Channel, Post, Target, Video
+from app.queue import CALL_PLATFORM, MEASURE_VIDEO, STAGE_TARGET
 from app.services import dispatch, instance, publishing
 from tests.factories import make_channel, make_person, make_post, make_video
 
@@ -171,3 +171,17 @@ def test_the_next_look_is_at_the_next_due_time_and_at_most_a_second_away(made: M
     made(next_at=clock.now() + timedelta(milliseconds=300))
 
     assert 0.0 < dispatch.seconds_until_next(clock.now()) <= 0.3
+
+
+def test_a_mark_that_cannot_be_read_stops_publishing_only(made: Made, monkeypatch: pytest.MonkeyPatch):
+    video = db.session.get_one(Video, made(next_at=None).video_id)
+    video.next_at = clock.now()
+    db.session.commit()
+    handed: list[Any] = []
+    monkeypatch.setattr(dispatch, "hand_over", handed.extend)
+    monkeypatch.setattr(instance, "check", lambda: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        dispatch.tick()
+
+    assert [task for task, _ in handed] == [MEASURE_VIDEO]

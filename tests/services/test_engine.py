@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from app import clock
 from app.extensions import db
 from app.models import Attempt, Target
-from app.services import publishing, staging, taking
+from app.services import calls, publishing, settling, staging, taking
 from app.services.engine import Engine
 from app.services.publishing import Loaded
 from tests.rig import Rig
@@ -160,3 +162,56 @@ def test_a_preflight_that_finds_the_account_blocked_fails_the_target(rig: Rig):
 
     assert states(rig) == ["failed"]
     assert rig.sandbox.sim.count() == 0
+
+
+def broken_at_first(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the call as it is with a database that goes away during its first use."""
+    calls: list[object] = []
+
+    def break_once(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 1:
+            raise OperationalError("UPDATE", {}, Exception("the connection was closed"))
+        return call(*args)
+
+    return break_once
+
+
+@pytest.mark.parametrize("name", ["publishing.write_intents", "settling.settle"])
+def test_a_database_that_goes_away_for_a_moment_costs_nothing(
+    rig: Rig, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    (item,) = armed(rig, "patient")
+    owner, function = name.split(".")
+    module = {"publishing": publishing, "settling": settling}[owner]
+    monkeypatch.setattr(module, function, broken_at_first(getattr(module, function)))
+
+    run(rig, [item])
+
+    assert rig.sandbox.sim.count(caption="patient") == 1
+    assert states(rig) == ["confirming"]
+
+
+def test_a_question_survives_a_database_that_goes_away(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    (item,) = armed(rig, "asked", due_in=60)
+    monkeypatch.setattr(publishing, "open_attempts", broken_at_first(publishing.open_attempts))
+
+    run(rig, [replace(item, kind="preflight")])
+
+    operations = list(db.session.scalars(select(Attempt.operation).where(Attempt.outcome == "Clear")))
+    assert operations == ["preflight"]
+
+
+def test_questions_that_hang_do_not_delay_a_commit(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+    item, *slow = armed(rig, "one", "two", "three", "four", "five")
+    answered = threading.Event()
+    monkeypatch.setitem(calls.QUESTIONS, "preflight", lambda _item: answered.wait(20) and None)
+    engine = Engine(rig.app, threads=4)
+    engine.submit([replace(other, kind="preflight") for other in slow])
+    engine.submit([item])
+
+    try:
+        rig.wait_until(lambda: rig.sandbox.sim.count() == 1, seconds=10)
+    finally:
+        answered.set()
+        engine.drain()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select, update
 
 from app import clock
@@ -25,6 +29,7 @@ from app.platforms.base import (
 )
 from app.services import publishing, refusals, settling
 from app.services.publishing import Loaded
+from tests.factories import make_channel, make_person, make_post, make_video
 from tests.services.conftest import Claimed
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -242,3 +247,52 @@ def test_a_target_that_kills_its_workers_ends_with_a_reason(claimed: Claimed):
     refusals.give_up(after.ref, "publishing")
 
     assert [target_of(item).state for item in (before, after)] == ["failed", "unknown"]
+
+
+def test_two_workers_that_settle_the_same_posts_in_opposite_order_do_not_wait_in_a_ring(
+    context: Flask, monkeypatch: pytest.MonkeyPatch
+):
+    items = two_posts_on_two_channels()
+    results = [(item, Published(None, None)) for item in items]
+    both = threading.Barrier(2)
+    failures: list[Exception] = []
+    settle_one = settling._settle_one
+
+    def slowly(*args: Any) -> Any:
+        state = settle_one(*args)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.3)  # each holds its first post before it wants its second
+        return state
+
+    def settle(mine: list[Any]) -> None:
+        with context.app_context():
+            try:
+                settling.settle(mine)
+            except Exception as error:
+                failures.append(error)
+
+    monkeypatch.setattr(settling, "_settle_one", slowly)
+    threads = [threading.Thread(target=settle, args=(mine,)) for mine in (results[:2], results[:1:-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert {target_of(item).state for item in items} == {"published"}
+
+
+def two_posts_on_two_channels() -> list[Loaded]:
+    """Targets in flight: both posts on the first channel, then both on the second."""
+    workspace_id = make_person().workspace_id
+    channels = [make_channel(workspace_id) for _ in range(2)]
+    video = make_video(workspace_id)
+    posts = [make_post(video, *channels, state="publishing") for _ in range(2)]
+    lease = {"fence": 1, "lease_until": clock.now() + HOUR, "next_at": clock.now() + HOUR}
+    db.session.execute(update(Target).values(**lease))
+    db.session.commit()
+    order = {(post.id, channel.id): place for place, (channel, post) in enumerate(product(channels, posts))}
+    rows = db.session.execute(select(Target.id, Target.post_id, Target.channel_id)).all()
+    db.session.expunge_all()
+    items = {item.ref.id: item for item in publishing.load([(row.id, 1) for row in rows])}
+    return [items[row.id] for row in sorted(rows, key=lambda row: order[(row.post_id, row.channel_id)])]
