@@ -39,7 +39,7 @@ bind = settings.bind
 proc_name = "video-scheduler-web"
 
 # A large upload keeps a thread busy for minutes: `sync` workers would be killed in the middle of it.
-worker_class = "gthread"
+worker_class = "jobs.web.PatientWorker"  # gthread, with an end to waiting for slow senders
 workers = settings.web_processes
 threads = settings.web_threads
 preload_app = True  # processes share the memory of the loaded application

@@ -1,0 +1,64 @@
+"""gunicorn's threads, which do not wait for ever for whoever sends slowly.
+
+A request is read by the thread that will answer it, without a limit of time: eight connections that send a
+byte now and then would keep everybody else out. A proxy in front that buffers requests is still better.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from app import clock
+
+PATIENCE = 20.0  # seconds a connection's bytes may be waited for, all in all
+SLOWEST = 10_000  # bytes a second that earn as much patience as they take; no video is sent more slowly
+
+
+class Patience:
+    """Reads as `read` does, from `sock`, until its sender has been waited for too long.
+
+    Then it raises ConnectionResetError, which gunicorn takes for a sender that went away.
+    """
+
+    def __init__(self, read: Callable[..., bytes], sock: socket.socket, *, seconds: float = PATIENCE) -> None:
+        self._read, self._sock, self._left = read, sock, seconds
+
+    def __call__(self, *args: Any, **options: Any) -> bytes:
+        before, began = self._sock.gettimeout(), clock.monotonic()
+        self._sock.settimeout(
+            max(self._left, 0.001) if before is None else min(before, max(self._left, 0.001))
+        )
+        try:
+            piece = self._read(*args, **options)
+        except TimeoutError:
+            raise ConnectionResetError(errno.ECONNRESET, "the sender is too slow") from None
+        finally:
+            self._sock.settimeout(before)
+            self._left -= clock.monotonic() - began
+        self._left += len(piece) / SLOWEST
+        return piece
+
+
+class PatientWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's `gthread` worker with Patience for each connection."""
+
+    def handle(self, conn: Any) -> Any:
+        if not conn.initialized:
+            conn.init = _impatient(conn)
+        return super().handle(conn)
+
+
+def _impatient(conn: Any) -> Callable[[], None]:
+    def init() -> None:
+        is_new = not conn.initialized
+        type(conn).init(conn)
+        unreader = getattr(conn.parser, "unreader", None)
+        if is_new and unreader is not None:
+            unreader.chunk = Patience(unreader.chunk, conn.sock)
+
+    return init
