@@ -30,6 +30,7 @@ PLACES: dict[str, Place] = {"dispatcher": "dispatcher", **{name: name for name i
 WORKER_TTL = 60  # seconds after which a silent worker is forgotten by RQ
 LOOK_SECONDS = 0.05
 SETTLED_SECONDS = 5.0  # a worker that lived so long does not crash at its start
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 RESTART_SECONDS = (0.2, 1.0, 3.0, 10.0)
 
 
@@ -108,10 +109,11 @@ class Herd:
 
     def run(self) -> None:
         """Keep the herd alive until SIGTERM or SIGINT, then end it warmly."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOPPING:
             signal.signal(number, self._stop)
         for place in range(len(self._plan)):
-            self._fork(place)
+            if not self._stopping:
+                self._fork(place)
         while self._places or (self._restart_at and not self._stopping):
             self._bury()
             self._restart()
@@ -122,17 +124,19 @@ class Herd:
             os.kill(pid, signal.SIGTERM)
 
     def _fork(self, place: int) -> None:
+        # No signal in between: the child would take it for its parent's, and the parent not know the child.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         pid = os.fork()
         if pid:
             self._places[pid] = place
             self._born[place] = clock.monotonic()
-            if self._stopping:  # the signal came while we forked
-                os.kill(pid, signal.SIGTERM)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             return
         code = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPPING:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             _die_with_parent()
             _become(self._plan[place])
             code = 0
