@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from app import clock
@@ -51,6 +52,22 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         if not conn.initialized:
             conn.init = _impatient(conn)
         return super().handle(conn)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        req.body.read = blaming_the_sender(req.body.read)
+        return super().handle_request(req, conn)
+
+
+def blaming_the_sender(read: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Raise OSError, which ends as 400, where gunicorn finds chunks that cannot be told apart: else it is a 500."""
+
+    def reading(*args: Any, **options: Any) -> bytes:
+        try:
+            return read(*args, **options)
+        except ParseException as error:
+            raise OSError(errno.EPROTO, str(error)) from None
+
+    return reading
 
 
 def _impatient(conn: Any) -> Callable[[], None]:

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from gunicorn.http.errors import InvalidChunkSize  # type: ignore[import-untyped]
 
-from jobs.web import SLOWEST, Patience
+from jobs.web import SLOWEST, Patience, blaming_the_sender
 
 
 @pytest.fixture
@@ -58,3 +59,11 @@ def test_the_sockets_own_timeout_is_given_back(pair: tuple[socket.socket, socket
     Patience(lambda: ours.recv(1), ours)()
 
     assert ours.gettimeout() is None
+
+
+def test_chunks_that_cannot_be_told_apart_are_a_broken_connection() -> None:
+    def read(_size: int) -> bytes:
+        raise InvalidChunkSize(b"zz")
+
+    with pytest.raises(OSError, match="chunk size"):
+        blaming_the_sender(read)(10)
