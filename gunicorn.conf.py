@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # gunicorn reads this 
 from app import monitoring
 from app.config import ConfigError, load
 from app.logging_config import configure_logging
+from jobs import web_errors
 
 try:
     settings = load()
@@ -22,6 +23,7 @@ except ConfigError as faults:
 # Before the application counts anything: all processes count into one folder and any of them answers /metrics.
 monitoring.use_metrics_dir(settings.metrics_dir)
 configure_logging(settings)
+web_errors.install()
 
 
 class Logger(glogging.Logger):  # type: ignore[misc]
