@@ -17,6 +17,7 @@ from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app import clock, crash_points
+from app.domain import target_error
 from app.domain.target_state import WAITING
 from app.extensions import db, settings
 from app.logging_config import get_logger
@@ -64,7 +65,6 @@ def tick() -> float:
     """Claim and hand over everything that is due; return how many seconds may pass before the next look."""
     now = clock.now()
     release_holds(now)
-    miss_late_targets(now)
     jobs: list[Job] = []
     for work in WORK:
         jobs += claim(work, now)
@@ -72,6 +72,7 @@ def tick() -> float:
     if reason := instance.check():
         logger.critical("nothing is published: %s", reason)
         return 1.0
+    miss_late_targets(now)
     hand_over(claim_targets(now))
     return seconds_until_next(clock.now())
 
@@ -153,7 +154,7 @@ def _claim_targets(now: datetime) -> list[Any]:
     lease = case((rehearsed, now + short), else_=now + long)
     columns = (
         Target.id, Target.fence, Target.attempts, Target.state, Target.due_at, Target.channel_id,
-        Target.post_id, Target.workspace_id, Target.preflighted_at, Target.handle_expires_at,
+        Target.post_id, Target.workspace_id, Target.platform, Target.preflighted_at, Target.handle_expires_at,
         Target.handle_encrypted,
     )  # fmt: skip
     return _claim_rows(Target, now, columns, Target.hold.is_(None), lease=lease)
@@ -163,7 +164,7 @@ def _is_poison(row: Any) -> bool:
     if row.attempts < MAX_DEATHS:
         return False
     logger.error("target %s killed its worker %d times", row.id, MAX_DEATHS)
-    refusals.give_up(TargetRef(row.id, row.fence, row.post_id, row.workspace_id), row.state)
+    refusals.give_up(_ref(row), row.state, platform=row.platform)
     return True
 
 
@@ -195,9 +196,8 @@ def _pace_catch_up(rows: Sequence[Any], now: datetime) -> set[uuid.UUID]:
             .execution_options(synchronize_session=False)
         )
         if not taken.rowcount:  # type: ignore[attr-defined]
-            ref = TargetRef(row.id, row.fence, row.post_id, row.workspace_id)
             next_slot = select(Channel.catch_up_at).where(Channel.id == row.channel_id).scalar_subquery()
-            Target.note(ref, next_at=next_slot, lease_until=None)
+            Target.note(_ref(row), next_at=next_slot, lease_until=None)
             waiting.add(row.id)
     db.session.commit()
     return waiting
@@ -220,14 +220,18 @@ def miss_late_targets(now: datetime) -> None:
         .where(Target.late_until <= now, Target.state.in_(sorted(WAITING)))
         .limit(BATCH)
     ).all()
-    refs = [TargetRef(row.id, row.fence, row.post_id, row.workspace_id) for row in rows]
-    missed = Target.move_many(
-        refs, before=WAITING, after="missed", fenced=False, next_at=None, error=refusals.MISSED_ERROR
-    )
+    for name in sorted({row.platform for row in rows}):
+        refs = [_ref(row) for row in rows if row.platform == name]
+        error = target_error.missed(name)
+        late = Target.move_many(refs, before=WAITING, after="missed", fenced=False, next_at=None, error=error)
+        db.session.commit()
+        for _ in late:
+            track_video_post(platform=name, status="missed")
     db.session.commit()
-    for row in rows:
-        if row.id in missed:
-            track_video_post(platform=row.platform, status="missed")
+
+
+def _ref(row: Any) -> TargetRef:
+    return TargetRef(row.id, row.fence, row.post_id, row.workspace_id)
 
 
 def seconds_until_next(now: datetime) -> float:

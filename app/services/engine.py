@@ -7,8 +7,7 @@ frozen data and speak HTTP, nothing else.
 
     submit -> waiting (heap by due time) -> armed (bytes and connection ready) -> intent -> sent -> settled
 
-Killed at any moment, nothing is lost: each row's `next_at` brings it back, and a written intent is asked
-about, never repeated.
+Killed at any moment, nothing is lost: `next_at` brings each row back; a written intent is asked about.
 """
 
 from __future__ import annotations
@@ -31,9 +30,10 @@ from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
 from app.models import Target
+from app.monitoring import capture_error
 from app.platforms.base import HandleDead, LeaseLost, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
-from app.services import calls, publishing, settling
+from app.services import calls, intents, publishing, settling
 from app.services.outcomes import Outcome
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
@@ -203,7 +203,7 @@ class Engine:
         self._pool.submit(self._work, item, ask, None)
 
     def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> None:
-        """Run in a pool thread: one call, whatever it ends in comes back to the conductor."""
+        """Run in a pool thread: one call; whatever it ends in comes back."""
         item = replace(item, called_at=clock.now())
         with log_context(**item.log_ids()), noting_calls() as noted:
             done = _outcome(item, ask, slot)
@@ -235,7 +235,7 @@ class Engine:
             return
         prepared = {slot.item.ref.id: slot.prepared for slot in slots}
         try:
-            ready = publishing.write_intents([slot.item for slot in slots])
+            ready = intents.write_intents([slot.item for slot in slots])
         except OperationalError:
             self._armed += [slot for slot in slots if slot.item.holds_lease()]
             heapq.heapify(self._armed)
@@ -267,6 +267,7 @@ def _outcome(item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None)
         return _Done(item, error, slot)
     except Exception as error:
         logger.error("a call for target %s broke", item.ref.id, exc_info=True)
+        capture_error(error)
         return _Done(item, calls.as_doubt(item, error, sending=slot is None), slot)
 
 
@@ -291,7 +292,7 @@ def engine(app: Flask) -> Engine:
 
 
 def drain() -> None:
-    """Let this process's engine finish and stop."""
+    """Let this process's engine finish."""
     global _engine
     with _starting:
         if _engine is not None:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import delete
 
 from app import clock
+from app.domain import target_error
 from app.domain.retry import poll_delay
 from app.domain.target_state import IN_FLIGHT, State
 from app.exceptions import PlatformAPIError
@@ -30,7 +31,7 @@ from app.platforms.base import (
 )
 from app.services.leases import FREE
 from app.services.publishing import Loaded
-from app.services.refusals import try_again_at
+from app.services.refusals import quota_returns_at, try_again_at
 
 CONFIRM_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is asked
 ASK_AGAIN = timedelta(minutes=5)
@@ -126,25 +127,23 @@ def _back(item: Loaded, after: State, **values: Any) -> State | None:
 
 
 def _rejected(item: Loaded, outcome: Rejected) -> State | None:
+    return _refused(item, outcome.error, "scheduled", **NO_HANDLE)
+
+
+def _refused(item: Loaded, error: PlatformAPIError, back_to: State, **values: Any) -> State | None:
+    """The post certainly does not exist: try again what may pass, wait for a new quota if that was chosen."""
     _release_content(item)
-    error = outcome.error
-    if error.retryable:
-        return _back(item, "scheduled", **NO_HANDLE, next_at=try_again_at(item, error), error=error.to_dict())
+    if error.kind == "quota" and item.if_over_quota == "defer":
+        until = quota_returns_at(error)
+        values |= {"hold": "quota", "hold_until": until, "next_at": until}
+        return _back(item, back_to, **values, error=error.to_dict())
+    if error.kind != "quota" and (error.retryable or error.kind == "reauth"):
+        return _back(item, back_to, **values, next_at=try_again_at(item, error), error=error.to_dict())
     return _move(item, "failed", next_at=None, error=error.to_dict())
 
 
 def _unknown(item: Loaded, outcome: Unknown) -> State | None:
-    error: dict[str, Any] = {
-        "code": "OUTCOME_UNKNOWN",
-        "message": f"{outcome.reason} Look at the account and say whether the post is there.",
-        "details": {},
-        "platform": item.platform.name,
-        "platform_code": None,
-        "kind": "ambiguous",
-        "retryable": False,
-        "retry_at": None,
-        "action": "check_platform",
-    }
+    error = target_error.unknown(item.platform.name, outcome.reason)
     return _move(item, "unknown", next_at=None, error=error)
 
 
@@ -165,12 +164,7 @@ def _after_error(item: Loaded, error: PlatformAPIError) -> State | None:
         return _after_unanswered_question(item, error)
     if error.kind == "ambiguous":
         return _ask_later(item)
-    _release_content(item)
-    if error.retryable or error.kind == "reauth":
-        return _back(
-            item, "staged", preflighted_at=None, next_at=try_again_at(item, error), error=error.to_dict()
-        )
-    return _move(item, "failed", next_at=None, error=error.to_dict())
+    return _refused(item, error, "staged", preflighted_at=None)
 
 
 def _ask_later(item: Loaded) -> State | None:

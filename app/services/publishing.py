@@ -19,7 +19,7 @@ from app import clock
 from app.domain.target_state import State
 from app.extensions import db, key_ring, settings
 from app.logging_config import get_logger
-from app.models import Attempt, Channel, ChannelContent, Credential, Post, Target, TargetRef, Video
+from app.models import Attempt, Channel, Credential, Post, Target, TargetRef, Video
 from app.models.base import new_id
 from app.platforms.base import Account, Handle, Platform, PublishRequest, with_defaults
 from app.services.credentials import reveal
@@ -62,6 +62,7 @@ class Loaded:
     asked: int
     committed_at: datetime | None
     published_at: datetime | None
+    if_over_quota: str
     commit_deadline: float  # seconds the commit call may take in all
     is_slow_commit: bool
     attempt_id: uuid.UUID | None = None
@@ -164,6 +165,7 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         asked=target.asked,
         committed_at=target.committed_at,
         published_at=target.published_at,
+        if_over_quota=target.if_over_quota,
         commit_deadline=settings().commit_deadline_seconds + target.commit_bytes / UPLINK_BYTES_PER_SECOND,
         is_slow_commit=target.is_slow_commit,
     )
@@ -244,57 +246,3 @@ def close_attempt(item: Loaded, outcome: str, **values: Any) -> None:
         Attempt.complete(
             item.attempt_id, outcome=outcome, called_at=item.called_at, details=details, **values
         )
-
-
-# -- the intent
-
-
-def write_intents(items: Sequence[Loaded]) -> list[Loaded]:
-    """Write down that these targets are about to be published; return those that really may be. Commits.
-
-    A target that was cancelled, held, or claimed by somebody else since drops out, and so does one whose
-    channel had the same content within 24 hours. From here on only an answer, or asking, settles them.
-    """
-    now = clock.now()
-    lease_until = now + timedelta(seconds=settings().commit_lease_seconds)
-    patience = timedelta(seconds=max(item.commit_deadline for item in items) + settings().settle_seconds)
-    moved = Target.move_many(
-        [item.ref for item in items],
-        before={"staged"},
-        after="publishing",
-        unheld=True,
-        lease_until=lease_until,
-        next_at=lease_until + patience,
-        committed_at=now,
-        asked=0,
-        error=None,
-    )
-    held = [_under(item, lease_until, now) for item in items if item.ref.id in moved]
-    clear = [item for item in held if _reserve_content(item, now)]
-    Target.count_starts([item.ref for item in clear])
-    ready = open_attempts(clear)
-    db.session.commit()
-    return ready
-
-
-def _under(item: Loaded, lease_until: datetime, now: datetime) -> Loaded:
-    ends = clock.monotonic() + (lease_until - now).total_seconds()
-    return replace(item, lease_until=lease_until, lease_monotonic=ends, state="publishing", committed_at=now)
-
-
-def _reserve_content(item: Loaded, now: datetime) -> bool:
-    if ChannelContent.reserve(
-        channel_id=item.channel_id, content_hash=item.content_hash, target_id=item.ref.id, at=now
-    ):
-        return True
-    error = {
-        "code": "REPOST_TOO_SOON",
-        "message": "This content went to this channel less than 24 hours before. Schedule it for later.",
-        "details": {},
-        "platform": item.platform.name,
-        "kind": "content",
-        "retryable": False,
-        "action": "edit",
-    }
-    Target.move(item.ref, before={"publishing"}, after="failed", error=error, next_at=None, lease_until=None)
-    return False

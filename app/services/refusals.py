@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from app import clock
 from app.domain.retry import backoff
+from app.domain.target_error import given_up
 from app.domain.target_state import BEFORE_INTENT, IN_FLIGHT, WAITING, State
 from app.exceptions import PlatformAPIError
 from app.extensions import db
@@ -15,17 +16,7 @@ from app.models import Target, TargetRef
 from app.services.leases import FREE
 from app.services.publishing import Loaded
 
-MISSED_ERROR: dict[str, Any] = {
-    "code": "MISSED",
-    "message": "This could not be published before the latest time you allow, so it was not published late. "
-    "Give it a new time or publish it now.",
-    "details": {},
-    "platform_code": None,
-    "kind": "transient",
-    "retryable": False,
-    "retry_at": None,
-    "action": "edit",
-}
+OVER_QUOTA_PAUSE = timedelta(hours=24)  # when the platform does not say how long
 
 
 def refuse(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) -> State | None:
@@ -35,6 +26,8 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) 
     """
     if error.kind == "ambiguous" and "staging" in before:
         return _ask(item, error)
+    if error.kind == "quota":
+        return _over_quota(item, error, before=before)
     if error.retryable or error.kind in ("reauth", "ambiguous"):
         Target.note(
             item.ref,
@@ -44,8 +37,26 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) 
             error=error.to_dict(),
         )
         return None
+    return _fail(item, error, before=before)
+
+
+def _fail(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) -> State | None:
     moved = Target.move(item.ref, before=before, after="failed", **FREE, next_at=None, error=error.to_dict())
     return "failed" if moved else None
+
+
+def _over_quota(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) -> State | None:
+    """A day's quota is used up: the user chose whether the post fails or waits for the next window."""
+    if item.if_over_quota != "defer":
+        return _fail(item, error, before=before)
+    until = quota_returns_at(error)
+    Target.note(item.ref, **FREE, next_at=until, hold="quota", hold_until=until, error=error.to_dict())
+    return None
+
+
+def quota_returns_at(error: PlatformAPIError) -> datetime:
+    """Return when a used-up quota is new: the platform's word, else a day."""
+    return error.retry_at or clock.now() + OVER_QUOTA_PAUSE
 
 
 def _ask(item: Loaded, error: PlatformAPIError) -> State | None:
@@ -63,11 +74,10 @@ def try_again_at(item: Loaded, error: PlatformAPIError) -> datetime:
     return max(soon, error.retry_at) if error.retry_at else soon
 
 
-def give_up(ref: TargetRef, state: State) -> None:
+def give_up(ref: TargetRef, state: State, *, platform: str) -> None:
     """End a target that killed its workers again and again: before the intent it failed; after it, a person
     must look, for nobody knows whether the post exists. Commits."""
-    deaths = "Our workers died over this target several times. An administrator finds the reason in the logs."
-    error = MISSED_ERROR | {"code": "INTERNAL_ERROR", "message": deaths, "action": "check_platform"}
+    error = given_up(platform)
     if state in IN_FLIGHT:
         Target.move(ref, before=IN_FLIGHT, after="unknown", **FREE, next_at=None, error=error)
     elif state in BEFORE_INTENT:

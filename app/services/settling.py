@@ -13,7 +13,7 @@ from app.extensions import db, settings
 from app.models import Post, Target
 from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, Rejected, Unknown
-from app.services import credentials
+from app.services import credentials, instance
 from app.services.leases import FREE
 from app.services.outcomes import Outcome, after_call
 from app.services.publishing import Loaded, close_attempt
@@ -32,7 +32,10 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
         state = _settle_one(item, outcome)
         if state in ("published", "failed", "unknown"):
             final.append((item, state))
+    generation = instance.advance() if any(item.kind == "commit" for item, _ in results) else None
     db.session.commit()
+    if generation is not None:
+        instance.record(generation)  # a snapshot taken between a claim and its post is an old one now
     for item, ending in final:
         count_ending(item, ending)
     _doubt_tokens(results)

@@ -11,6 +11,7 @@ from app.exceptions import AppException, PlatformAPIError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
 from app.models import Target
+from app.monitoring import capture_error
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
 from app.services import credentials, leases, publishing, refusals, settling
@@ -137,5 +138,6 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
 def _as_trouble(item: Loaded, error: AppException) -> PlatformAPIError:
     """Return trouble of our own (storage, database) as what it means for the target: try again, not for ever."""
     logger.error("staging target %s failed: %s", item.ref.id, error.message, exc_info=True)
+    capture_error(error)
     kind = "transient" if item.retries < MAX_FAULTS else "config"
     return PlatformAPIError(error.message, error.details, platform=item.platform.name, kind=kind)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app import clock
 from app.extensions import db
 from app.models import Target
-from app.services import publishing
+from app.services import instance, publishing
 from app.services.publishing import Loaded
 from tests.factories import make_channel, make_person, make_post, make_video
 
@@ -24,6 +24,7 @@ Claimed = Callable[..., Loaded]
 @pytest.fixture
 def claimed(context: Flask) -> Claimed:
     """Make a target in a state, claimed by fence 1, and load it as the engine does."""
+    assert instance.check() is None
 
     def make(state: str, **columns: Any) -> Loaded:
         workspace_id = make_person().workspace_id

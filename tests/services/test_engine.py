@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from app import clock
 from app.extensions import db
 from app.models import Attempt, Target
-from app.services import calls, publishing, settling, staging, taking
+from app.services import calls, intents, publishing, settling, staging, taking
 from app.services.engine import Engine
 from app.services.publishing import Loaded
 from tests.rig import Rig
@@ -118,9 +118,9 @@ def test_nothing_is_sent_once_the_lease_has_ended(
     rig: Rig, lost: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ):
     (item,) = armed(rig, "too late")
-    write = publishing.write_intents
+    write = intents.write_intents
     monkeypatch.setattr(
-        publishing, "write_intents", lambda items: [replace(ready, **lost) for ready in write(items)]
+        intents, "write_intents", lambda items: [replace(ready, **lost) for ready in write(items)]
     )
 
     run(rig, [item])
@@ -177,13 +177,13 @@ def broken_at_first(call: Callable[..., Any]) -> Callable[..., Any]:
     return break_once
 
 
-@pytest.mark.parametrize("name", ["publishing.write_intents", "settling.settle"])
+@pytest.mark.parametrize("name", ["intents.write_intents", "settling.settle"])
 def test_a_database_that_goes_away_for_a_moment_costs_nothing(
     rig: Rig, name: str, monkeypatch: pytest.MonkeyPatch
 ):
     (item,) = armed(rig, "patient")
     owner, function = name.split(".")
-    module = {"publishing": publishing, "settling": settling}[owner]
+    module = {"intents": intents, "settling": settling}[owner]
     monkeypatch.setattr(module, function, broken_at_first(getattr(module, function)))
 
     run(rig, [item])

@@ -27,7 +27,7 @@ from app.platforms.base import (
     Rejected,
     Unknown,
 )
-from app.services import publishing, refusals, settling
+from app.services import intents, publishing, refusals, settling
 from app.services.publishing import Loaded
 from tests.factories import make_channel, make_person, make_post, make_video
 from tests.services.conftest import Claimed
@@ -192,7 +192,7 @@ def staged(claimed: Claimed, **columns: Any) -> Loaded:
 def test_an_intent_is_written_with_its_ledger_row_and_the_content_is_reserved(claimed: Claimed):
     item = staged(claimed)
 
-    (ready,) = publishing.write_intents([item])
+    (ready,) = intents.write_intents([item])
 
     assert target_of(item).state == "publishing"
     attempt = db.session.get_one(Attempt, ready.attempt_id)
@@ -210,7 +210,7 @@ def test_no_intent_is_written_for_what_was_held_cancelled_or_taken_over(
         setattr(target, name, value)
     db.session.commit()
 
-    assert publishing.write_intents([item]) == []
+    assert intents.write_intents([item]) == []
     assert db.session.scalar(select(func.count()).select_from(ChannelContent)) == 0
 
 
@@ -225,7 +225,7 @@ def test_the_same_content_on_the_same_channel_within_a_day_fails_at_the_intent(c
     db.session.add(other)
     db.session.commit()
 
-    assert publishing.write_intents([item]) == []
+    assert intents.write_intents([item]) == []
     target = target_of(item)
     assert target.state == "failed"
     assert target.error is not None
@@ -233,7 +233,7 @@ def test_the_same_content_on_the_same_channel_within_a_day_fails_at_the_intent(c
 
 
 def test_a_commit_that_certainly_did_not_happen_frees_the_content(claimed: Claimed):
-    (item,) = publishing.write_intents([staged(claimed)])
+    (item,) = intents.write_intents([staged(claimed)])
 
     settling.settle([(replace(item, kind="locate"), NotCommitted())])
 
@@ -243,8 +243,8 @@ def test_a_commit_that_certainly_did_not_happen_frees_the_content(claimed: Claim
 def test_a_target_that_kills_its_workers_ends_with_a_reason(claimed: Claimed):
     before, after = claimed("staging"), claimed("publishing")
 
-    refusals.give_up(before.ref, "staging")
-    refusals.give_up(after.ref, "publishing")
+    refusals.give_up(before.ref, "staging", platform="tiktok")
+    refusals.give_up(after.ref, "publishing", platform="tiktok")
 
     assert [target_of(item).state for item in (before, after)] == ["failed", "unknown"]
 
@@ -296,3 +296,19 @@ def two_posts_on_two_channels() -> list[Loaded]:
     db.session.expunge_all()
     items = {item.ref.id: item for item in publishing.load([(row.id, 1) for row in rows])}
     return [items[row.id] for row in sorted(rows, key=lambda row: order[(row.post_id, row.channel_id)])]
+
+
+@pytest.mark.parametrize(
+    ("choice", "state", "hold"), [("fail", "failed", None), ("defer", "staged", "quota")]
+)
+def test_over_quota_is_the_users_choice(claimed: Claimed, choice: str, state: str, hold: str | None):
+    error = trouble("quota", retry_at=clock.now() + HOUR)
+    before = replace(claimed("staged", if_over_quota=choice), kind="preflight")
+    after = replace(claimed("publishing", committed_at=clock.now(), if_over_quota=choice), kind="commit")
+
+    settling.settle([(before, error), (after, error)])
+
+    for item in (before, after):
+        target = target_of(item)
+        assert (target.state, target.hold) == (state, hold)
+        assert target.hold_until == (error.retry_at if hold else None)
