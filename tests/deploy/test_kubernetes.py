@@ -95,7 +95,11 @@ def test_pods_run_without_rights() -> None:
 
 def test_the_settings_exist_and_are_accepted() -> None:
     known = {field.name.upper() for field in setting_fields()} | {"PROMETHEUS_MULTIPROC_DIR"}
-    secrets = {"SECRET_KEY": token_urlsafe(32), "JWT_SECRET_KEY": token_urlsafe(32), "ENCRYPTION_KEYS": "k1:" + "a" * 43 + "="}
+    secrets = {
+        "SECRET_KEY": token_urlsafe(32),
+        "JWT_SECRET_KEY": token_urlsafe(32),
+        "ENCRYPTION_KEYS": "k1:" + "a" * 43 + "=",
+    }
     secrets |= {"DATABASE_URL": "postgresql+psycopg://db/x", "REDIS_URL": "redis://redis:6379/0"}
 
     settings = load(CONFIG | secrets)
