@@ -80,7 +80,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     jwt.init_app(app)
     app.extensions["redis_client"] = redis.Redis.from_url(
         settings.redis_url or "redis://127.0.0.1:6379/0",
-        socket_timeout=30,
+        socket_timeout=5,
         socket_connect_timeout=2,
         health_check_interval=30,
     )

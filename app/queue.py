@@ -123,7 +123,7 @@ class Carrier:
 def init_app(app: Flask, settings: Settings) -> None:
     """Make the app's carrier. Nothing is connected yet."""
     connection = redis.Redis.from_url(
-        settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=30, socket_connect_timeout=2
+        settings.redis_url or "redis://127.0.0.1:6379/0", socket_timeout=5, socket_connect_timeout=2
     )
     app.extensions["carrier"] = Carrier(connection, prefix=settings.queue_prefix)
 

@@ -140,7 +140,7 @@ def claim_targets(now: datetime) -> list[Job]:
     if generation is not None:
         instance.record(generation)
     alive = [row for row in rows if not _is_poison(row)]
-    paced = _pace_catch_up([row for row in alive if row.state == "staged"], now)
+    paced = _pace_catch_up([row for row in alive if publishing.next_call(row, now) == "commit"], now)
     jobs = _jobs([row for row in alive if row.id not in paced], now)
     crash_points.hit("dispatch.after_commit")
     return jobs

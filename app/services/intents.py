@@ -12,6 +12,7 @@ from app.exceptions import RepostTooSoonError
 from app.extensions import db, settings
 from app.models import ChannelContent, Target
 from app.models.limits import REPOST_GAP
+from app.monitoring import track_video_post
 from app.services.publishing import Loaded, open_attempts
 
 
@@ -40,6 +41,10 @@ def write_intents(items: Sequence[Loaded]) -> list[Loaded]:
     Target.count_starts([item.ref for item in clear])
     ready = open_attempts(clear)
     db.session.commit()
+    may_go = {item.ref.id for item in clear}
+    for item in held:
+        if item.ref.id not in may_go:
+            track_video_post(platform=item.platform.name, status="failed")
     return ready
 
 
