@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,12 @@ limit_request_line = 8190  # bytes
 limit_request_fields = 100
 limit_request_field_size = 8190  # bytes
 control_socket_disable = True  # gunicorn 25+ would open a management socket in the user's home
+
+
+def when_ready(_server: Any) -> None:
+    """Share the loaded application for good: a collection in a worker would write to, and so copy, all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

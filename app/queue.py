@@ -102,9 +102,9 @@ class Carrier:
             pipe.expire(key, 60)
             pipe.execute()
 
-    def beat(self, role: str) -> None:
-        """Say that this process lives. Raises redis.RedisError."""
-        key = f"{self.prefix}:alive:{role}:{socket.gethostname()}:{os.getpid()}"
+    def beat(self, role: str, *, pid: int | None = None) -> None:
+        """Say that this process (or that with `pid`) lives. Raises redis.RedisError."""
+        key = f"{self.prefix}:alive:{role}:{socket.gethostname()}:{pid or os.getpid()}"
         self.connection.set(key, clock.isoformat(clock.now()), ex=ALIVE_SECONDS)
 
     def alive(self) -> dict[str, int]:

@@ -7,6 +7,7 @@ for its engine lives there; all other queues fork a horse for each job.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -41,7 +42,8 @@ class _Beating:
 
     def heartbeat(self, *args: Any, **options: Any) -> None:
         super().heartbeat(*args, **options)  # type: ignore[misc]
-        runtime.app().extensions["carrier"].beat(f"worker.{self.queues[0].name.rsplit(':', 1)[-1]}")  # type: ignore[attr-defined]
+        role = self.queues[0].name.rsplit(":", 1)[-1]  # type: ignore[attr-defined]
+        runtime.app().extensions["carrier"].beat(f"worker.{role}", pid=self.pid)  # type: ignore[attr-defined]  # not the horse's
 
 
 class ForkingWorker(_Beating, Worker):
@@ -111,6 +113,8 @@ class Herd:
         """Keep the herd alive until SIGTERM or SIGINT, then end it warmly."""
         for number in STOPPING:
             signal.signal(number, self._stop)
+        gc.collect()
+        gc.freeze()  # a collection in a child would write to, and so copy, all the memory it shares
         for place in range(len(self._plan)):
             if not self._stopping:
                 self._fork(place)
