@@ -184,3 +184,25 @@ def test_rotated_tokens_are_kept_though_the_lease_ended_meanwhile(
     ensure(rig.app, credential_id)
 
     assert len(rig.sandbox.sim.requests(operation="tiktok.token")) == 1
+
+
+def test_a_death_between_a_rotating_answer_and_its_save_ends_in_reconnecting_with_targets_held(
+    rig: Rig, credential_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+):
+    target_id = rig.target(caption="waits", due_in=3600)
+
+    def die(point: str) -> None:
+        raise SystemExit(point)  # the answer is in hand and nothing of it is saved
+
+    with monkeypatch.context() as dying:
+        dying.setattr(credentials.crash_points, "hit", die)
+        with pytest.raises(SystemExit):
+            ensure(rig.app, credential_id)
+    reread(credential_id).lease_until = clock.now()  # the dead worker's lease ends
+    db.session.commit()
+
+    with pytest.raises(PlatformAuthError):
+        ensure(rig.app, credential_id)
+
+    assert reread(credential_id).status == "needs_reconnect"
+    assert db.session.get_one(Target, target_id, populate_existing=True).hold == "reconnect"
