@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, case, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    UniqueConstraint,
+    case,
+    select,
+    update,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
-from app.domain.target_state import STATUS, State, may_move
+from app.domain.target_state import BEFORE_INTENT, STATUS, State, may_move
 from app.extensions import db
 from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, work_index
 from app.models.channel import Channel
@@ -162,7 +172,7 @@ class Target(WorkMixin, Owned):
     ) -> set[uuid.UUID]:
         statement = (
             update(cls)
-            .where(cls.id.in_([ref.id for ref in refs]), cls.state.in_(list(before)))
+            .where(cls._in_order(refs), cls.state.in_(list(before)))
             .values(state=after, updated_at=clock.now(), **values)
             .execution_options(synchronize_session=False)
         )
@@ -173,6 +183,13 @@ class Target(WorkMixin, Owned):
         if unheld:
             statement = statement.where(cls.hold.is_(None))
         return set(db.session.scalars(statement.returning(cls.id)))
+
+    @classmethod
+    def _in_order(cls, refs: Sequence[TargetRef]) -> ColumnElement[bool]:
+        """Match these rows, locking them in the order of their ids: two that lock many never wait in a ring."""
+        if len(refs) == 1:
+            return cls.id == refs[0].id
+        return cls.id.in_(_locked(cls.id.in_([ref.id for ref in refs])))
 
     @classmethod
     def note(cls, ref: TargetRef, **values: Any) -> bool:
@@ -197,7 +214,7 @@ class Target(WorkMixin, Owned):
         assert "state" not in values
         statement = (
             update(cls)
-            .where(cls.id.in_([ref.id for ref in refs]), cls.state.in_(list(states)))
+            .where(cls._in_order(refs), cls.state.in_(list(states)))
             .values(fence=cls.fence + 1, lease_until=None, attempts=0, updated_at=clock.now(), **values)
             .returning(cls.id)
             .execution_options(synchronize_session=False)
@@ -210,7 +227,7 @@ class Target(WorkMixin, Owned):
         if refs:
             db.session.execute(
                 update(cls)
-                .where(cls.id.in_([ref.id for ref in refs]), cls.fence == case(_fences(refs), value=cls.id))
+                .where(cls._in_order(refs), cls.fence == case(_fences(refs), value=cls.id))
                 .values(attempts=cls.attempts + 1)
                 .execution_options(synchronize_session=False)
             )
@@ -247,7 +264,7 @@ class Target(WorkMixin, Owned):
         )
         db.session.execute(
             update(cls)
-            .where(cls.state.in_(["draft", "scheduled", "staging", "staged"]), *where)
+            .where(cls.id.in_(_locked(cls.state.in_(sorted(BEFORE_INTENT)), *where)))
             .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
             .execution_options(synchronize_session=False)
         )
@@ -255,3 +272,8 @@ class Target(WorkMixin, Owned):
 
 def _fences(refs: Sequence[TargetRef]) -> dict[uuid.UUID, int]:
     return {ref.id: ref.fence for ref in refs}
+
+
+def _locked(*where: ColumnElement[bool]) -> Select[Any]:
+    """Return the query of the ids of matching targets that locks them in order of their ids."""
+    return select(Target.id).where(*where).order_by(Target.id).with_for_update().correlate(None)

@@ -28,7 +28,7 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
     """
     final: list[tuple[Loaded, str]] = []
     Post.lock(item.ref.post_id for item, _ in results)  # all at once: two workers never wait for each other
-    for item, outcome in results:
+    for item, outcome in sorted(results, key=lambda result: result[0].ref.id):
         state = _settle_one(item, outcome)
         if state in ("published", "failed", "unknown"):
             final.append((item, state))

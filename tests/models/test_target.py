@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 
 import pytest
 from flask import Flask
@@ -85,3 +86,36 @@ def test_a_move_the_machine_does_not_know_is_a_mistake(context: Flask):
 
     with pytest.raises(AssertionError):
         Target.move(target.ref, before={"scheduled"}, after="published")
+
+
+def test_pausing_a_channel_in_the_middle_of_a_burst_waits_and_never_fails(context: Flask):
+    (channel,) = channels(1)
+    posts = [post_on([channel]) for _ in range(30)]
+    refs = [target.ref for post in posts for target in targets_of(post)]
+    channel_id = channel.id
+    db.session.commit()
+    failures: list[BaseException] = []
+
+    def repeat(change: Callable[[int], object]) -> None:
+        with context.app_context():
+            try:
+                for number in range(40):
+                    change(number)
+                    db.session.commit()
+            except BaseException as error:
+                failures.append(error)
+
+    def burst(number: int) -> None:
+        before, after = ("scheduled", "staging") if number % 2 == 0 else ("staging", "scheduled")
+        Target.move_many(refs[::-1], before={before}, after=after)  # type: ignore[arg-type]
+
+    def pause(_number: int) -> None:
+        Target.reckon_holds(Target.channel_id == channel_id)
+
+    threads = [threading.Thread(target=repeat, args=(change,)) for change in (burst, pause)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
