@@ -46,6 +46,12 @@ def unknown(platform: str, reason: str) -> dict[str, Any]:
     return target_error("OUTCOME_UNKNOWN", message, platform=platform, kind="ambiguous")
 
 
+def expired(platform: str) -> dict[str, Any]:
+    """Return the error of a draft that its owner did not finish in the platform's own app."""
+    message = "Nobody finished the post in the platform's own app in time."
+    return target_error("EXPIRED", message, platform=platform, kind="account")
+
+
 def given_up(platform: str) -> dict[str, Any]:
     """Return the error of a target over which worker after worker died."""
     message = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, or_
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, delete, or_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -40,6 +40,15 @@ class ChannelContent(Model):
             where=or_(cls.last_at <= at - REPOST_GAP, cls.target_id == target_id),
         )
         return db.session.execute(statement.returning(cls.target_id)).first() is not None
+
+    @classmethod
+    def release(cls, *, channel_id: uuid.UUID, content_hash: str, target_id: uuid.UUID) -> None:
+        """This target's post certainly does not exist: the channel may take the content again at once."""
+        db.session.execute(
+            delete(cls).where(
+                cls.channel_id == channel_id, cls.content_hash == content_hash, cls.target_id == target_id
+            )
+        )
 
 
 class QuotaWindow(Noun):

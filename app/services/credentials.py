@@ -156,7 +156,8 @@ def _record_failure(row: Credential, fence: int, error: PlatformAPIError) -> Non
         mark_dead(row.id, error, _still_stored(row), Credential.fence == fence)
         return
     next_at = error.retry_at or clock.now() + backoff(row.retries + 1)
-    _write(
+    leases.write(
+        Credential,
         row.id,
         fence,
         next_at=next_at,
@@ -219,15 +220,12 @@ def _hold_channels(credential_id: uuid.UUID) -> None:
 
 def give_up(credential_id: uuid.UUID, fence: int) -> None:
     """End a refresh that killed three workers: try again in an hour rather than for ever. Commits."""
-    _write(credential_id, fence, next_at=clock.now() + timedelta(hours=1), lease_until=None, attempts=0)
-    db.session.commit()
-
-
-def _write(credential_id: uuid.UUID, fence: int, **values: Any) -> bool:
-    found = db.session.execute(
-        update(Credential)
-        .where(Credential.id == credential_id, Credential.fence == fence)
-        .values(**values)
-        .execution_options(synchronize_session=False)
+    leases.write(
+        Credential,
+        credential_id,
+        fence,
+        next_at=clock.now() + timedelta(hours=1),
+        lease_until=None,
+        attempts=0,
     )
-    return bool(found.rowcount)  # type: ignore[attr-defined]
+    db.session.commit()

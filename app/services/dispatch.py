@@ -93,7 +93,7 @@ def hand_over(jobs: Sequence[Job]) -> None:
 def _claim_rows(
     model: type[WorkMixin], now: datetime, columns: Sequence[Any], *where: Any, lease: Any
 ) -> list[Any]:
-    """Take the lease of due rows nobody else is taking, oldest first; return `columns` of each. Commits."""
+    """Take the lease of due rows nobody else is taking, oldest first; return `columns` of each."""
     key: InstrumentedAttribute[uuid.UUID] = model.id  # type: ignore[attr-defined]
     due = (
         select(key)

@@ -10,14 +10,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete
-
 from app import clock
 from app.domain import target_error
 from app.domain.retry import poll_delay
 from app.domain.target_state import IN_FLIGHT, State
 from app.exceptions import PlatformAPIError
-from app.extensions import db, settings
+from app.extensions import settings
 from app.models import ChannelContent, Target
 from app.platforms.base import (
     Accepted,
@@ -187,11 +185,4 @@ def _is_hopeless(item: Loaded) -> bool:
 
 
 def _release_content(item: Loaded) -> None:
-    """The post certainly does not exist: the channel may take this content again at once."""
-    db.session.execute(
-        delete(ChannelContent).where(
-            ChannelContent.channel_id == item.channel_id,
-            ChannelContent.content_hash == item.content_hash,
-            ChannelContent.target_id == item.ref.id,
-        )
-    )
+    ChannelContent.release(channel_id=item.channel_id, content_hash=item.content_hash, target_id=item.ref.id)

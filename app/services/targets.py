@@ -12,6 +12,7 @@ from sqlalchemy.orm import joinedload
 from app import clock
 from app.domain import schedule
 from app.domain.principal import Principal
+from app.domain.target_error import target_error
 from app.domain.target_state import BEFORE_INTENT, RETRYABLE, STATUS, WAITING, State
 from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError, VideoValidationError
 from app.extensions import db
@@ -235,16 +236,12 @@ def media_settled(video_id: uuid.UUID) -> None:
 
 def _media_error(video: Video, platform: str) -> dict[str, Any] | None:
     """Return the error of every target of this platform, or None when the video may go there."""
-    guidance = {
-        "platform": platform, "platform_code": None, "kind": "media", "retryable": False,
-        "retry_at": None, "action": "edit",
-    }  # fmt: skip
     if video.state != "ready":
         reason = video.error or VideoValidationError("This video cannot be used.").to_dict()
-        return {**reason, **guidance}
+        return target_error(**reason, platform=platform, kind="media")
     problems = spec_problems(video, registry().get(platform))
     if not problems:
         return None
     details = {problem.rule: {"found": problem.measured, "allowed": problem.allowed} for problem in problems}
     message = " ".join(problem.message for problem in problems)
-    return VideoValidationError(message, details).to_dict() | guidance
+    return target_error(VideoValidationError.code, message, platform=platform, kind="media", details=details)

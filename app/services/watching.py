@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from app import clock
+from app.domain import target_error
 from app.domain.retry import poll_delay
 from app.domain.target_state import State
 from app.models import Target
@@ -13,17 +14,6 @@ from app.platforms.base import Published, Rejected
 from app.services.leases import FREE
 from app.services.outcomes import WATCH_DELAYS, Outcome
 from app.services.publishing import Loaded
-
-EXPIRED_ERROR: dict[str, Any] = {
-    "code": "EXPIRED",
-    "message": "Nobody finished the post in the platform's own app in time.",
-    "details": {},
-    "platform_code": None,
-    "kind": "account",
-    "retryable": False,
-    "retry_at": None,
-    "action": "check_platform",
-}
 
 
 def after_watch(item: Loaded, outcome: Outcome) -> State | None:
@@ -49,7 +39,7 @@ def _after_waiting_for_user(item: Loaded, outcome: Outcome) -> State | None:
     if isinstance(outcome, Rejected):
         return _end(item, "failed", outcome.error.to_dict())
     if item.late_until is not None and item.late_until <= clock.now():
-        return _end(item, "expired", EXPIRED_ERROR | {"platform": item.platform.name})
+        return _end(item, "expired", target_error.expired(item.platform.name))
     again_at = clock.now() + poll_delay(item.asked)
     Target.note(item.ref, **FREE, asked=item.asked + 1, next_at=again_at)
     return None
