@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from sandbox import oauth
+from sandbox import comments, oauth
 from sandbox.accounts import Account, Client
 from sandbox.clock import isoformat
 from sandbox.faults import ACTIONS, OPERATIONS, Fault
@@ -152,7 +152,8 @@ def make_token() -> Response:
     account = sandbox.accounts.get(f"{platform}/{body.get('account', 'sandbox_creator')}")
     if client is None or account is None:
         raise LookupError("client or account")
-    pair = oauth.grant_tokens(sandbox, client, account=account.username, scopes=body.get("scopes", []))
+    scopes = body.get("scopes") or _module(platform).SCOPES
+    pair = oauth.grant_tokens(sandbox, client, account=account.username, scopes=scopes)
     tokens = {"access_token": pair.access.token, "refresh_token": pair.refresh.token}
     return jsonify(tokens | {"remote_id": account.remote_id, "expires_at": pair.access.expires_at})
 
@@ -247,6 +248,14 @@ def remove_post(post_id: str) -> Response:
         post.removed_at, post.removed_reason = sandbox.now(), body.get("reason", "removed by control")
         sandbox.posts.put(post)
     return jsonify(post.dump(base_url=request.host_url, now=sandbox.now()))
+
+
+@blueprint.get("/comments")
+def list_comments() -> Response:
+    """Answer the comments that were made, oldest first."""
+    asked = _pick(request.args.to_dict(), "platform", "account", "post_id", "text")
+    found = comments.select(current().comments.values(), **asked)
+    return jsonify(count=len(found), comments=[comment.dump() for comment in found])
 
 
 @blueprint.get("/uploads")

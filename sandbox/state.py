@@ -14,6 +14,7 @@ from flask import current_app
 
 from sandbox.accounts import Account, Client
 from sandbox.clock import VirtualClock
+from sandbox.comments import Comment
 from sandbox.faults import FaultEngine
 from sandbox.oauth import Code, Grant, Token
 from sandbox.posts import Post
@@ -52,6 +53,7 @@ class Sandbox:
         self.tokens = self._collection("token", Token)
         self.uploads = self._collection("upload", Upload)
         self.posts = self._collection("post", Post)
+        self.comments = self._collection("comment", Comment)
         self._settings = self._collection("settings", SandboxSettings)
         self._clock = self._collection("clock", _Clock)
         self.faults, self.recorder, self.rates = FaultEngine(), Recorder(), Rates()
@@ -83,6 +85,7 @@ class Sandbox:
         with self.store.transaction():
             self.uploads.clear()
             self.posts.clear()
+            self.comments.clear()
             if "accounts" not in keep:
                 self.accounts.clear()
                 self.clients.clear()

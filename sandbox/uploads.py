@@ -31,10 +31,10 @@ class Upload:
     client_id: str
     account: str
     size: int
-    chunk_size: int
-    chunk_count: int
     created_at: float
     expires_at: float
+    chunk_size: int = 0
+    chunk_count: int = 1
     content_type: str = ""
     received: int = 0
     committed_at: float | None = None

@@ -27,7 +27,6 @@ from sandbox import create_sandbox
 from sandbox.state import Sandbox
 
 ROOT = Path(__file__).parent.parent
-EVERY_SCOPE = ["user.info.basic", "user.info.profile", "user.info.stats", "video.list", "video.publish"]
 
 
 class Sim:
@@ -80,10 +79,20 @@ class Sim:
     def account(self, username: str, **details: Any) -> dict[str, Any]:
         return dict(self.call("POST", "accounts", json={"username": username, **details}))
 
-    def token(self, account: str = "sandbox_creator", *, scopes: list[str] | None = None) -> dict[str, Any]:
-        """Tokens without the consent page: access_token, refresh_token, remote_id."""
-        body = {"account": account, "scopes": EVERY_SCOPE if scopes is None else scopes}
+    def token(
+        self,
+        account: str = "sandbox_creator",
+        *,
+        platform: str = "tiktok",
+        scopes: list[str] | None = None,
+    ) -> dict[str, Any]:
+        """Tokens without the consent page: access_token, refresh_token, remote_id. `scopes` None: all."""
+        body = {"platform": platform, "account": account, "scopes": scopes}
         return dict(self.call("POST", "tokens", json=body))
+
+    def comments(self, **filters: str) -> list[dict[str, Any]]:
+        """Comments made, oldest first; filters: platform, account, post_id, text."""
+        return list(self.call("GET", "comments", params=filters)["comments"])
 
     def remove_post(self, post_id: str, *, reason: str = "removed by control") -> None:
         self.call("POST", f"posts/{post_id}/remove", json={"reason": reason})

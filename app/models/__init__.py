@@ -2,6 +2,7 @@
 
 from app.models.attempt import Attempt
 from app.models.channel import Channel, Connection, Credential
+from app.models.deletion import DeletionRequest
 from app.models.event import Event
 from app.models.instance import Instance
 from app.models.limits import ChannelContent, IdempotencyKey, QuotaWindow
@@ -19,6 +20,7 @@ __all__ = [
     "ChannelContent",
     "Connection",
     "Credential",
+    "DeletionRequest",
     "Event",
     "IdempotencyKey",
     "Instance",

@@ -25,6 +25,7 @@ class Connection(Owned):
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)
     platform: Mapped[str]
     server: Mapped[str] = mapped_column(default="")
+    login: Mapped[str] = mapped_column(default="")
     status: Mapped[str] = mapped_column(default="pending")
     state_hash: Mapped[str]
     nonce_hash: Mapped[str]
@@ -43,7 +44,11 @@ class Credential(WorkMixin, Owned):
     """
 
     __tablename__ = "credentials"
-    __table_args__ = (Index(None, "workspace_id", "id"), work_index("credentials"))
+    __table_args__ = (
+        Index(None, "workspace_id", "id"),
+        Index(None, "platform", "remote_user_id"),
+        work_index("credentials"),
+    )
 
     workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
     platform: Mapped[str]
@@ -57,15 +62,23 @@ class Credential(WorkMixin, Owned):
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     refresh_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     refreshed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    remote_user_id: Mapped[str | None] = mapped_column(default=None)
     retries: Mapped[int] = mapped_column(default=0)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
 
 
 class Channel(Owned):
-    """A connected account. `status`: active, needs_reconnect, disconnected."""
+    """A connected account. `status`: active, needs_reconnect, disconnected.
+
+    `access_token_encrypted` is the account's own token where it has one, else its credential's is used.
+    `posting` is what it may post, as the platform said at `posting_at` (see PostingOptions).
+    """
 
     __tablename__ = "channels"
-    __table_args__ = (UniqueConstraint("workspace_id", "platform", "server", "remote_id"),)
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "platform", "server", "remote_id"),
+        Index(None, "platform", "remote_id"),
+    )
 
     workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
     credential_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("credentials.id"))
@@ -79,3 +92,7 @@ class Channel(Owned):
     status: Mapped[str] = mapped_column(default="active")
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     catch_up_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    access_token_encrypted: Mapped[str | None] = mapped_column(default=None)
+    details: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    posting: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    posting_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)

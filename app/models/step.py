@@ -12,6 +12,8 @@ from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, wor
 
 
 class Step(WorkMixin, Owned):
+    """`state`: waiting, doing (its intent is written), done, failed, unknown."""
+
     __tablename__ = "steps"
     __table_args__ = (UniqueConstraint("target_id", "kind"), work_index("steps"))
 
@@ -20,6 +22,7 @@ class Step(WorkMixin, Owned):
     kind: Mapped[str]
     state: Mapped[str] = mapped_column(default="waiting")
     payload: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    retries: Mapped[int] = mapped_column(default=0)
     result: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     intent_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)

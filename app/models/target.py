@@ -110,6 +110,8 @@ class Target(WorkMixin, Owned):
     remote_id: Mapped[str | None] = mapped_column(default=None)
     permalink: Mapped[str | None] = mapped_column(default=None)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    stats: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    stats_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
 
     post = relationship("Post", back_populates="targets", lazy="raise")
     channel = relationship("Channel", lazy="raise")

@@ -17,6 +17,20 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 from app.domain.video_spec import VideoSpec
 from app.exceptions import PlatformAPIError
+from app.platforms._aftermath import (
+    Callback,
+    Notice,
+    PlannedStep,
+    PostingOptions,
+    Received,
+    Stats,
+    StepDone,
+    StepKind,
+    StepLater,
+    StepNotDone,
+    StepUnknown,
+)
+from app.platforms._grants import Consent, Login, RemoteAccount, Tokens
 from app.platforms._options import (
     Option,
     Problem,
@@ -25,9 +39,30 @@ from app.platforms._options import (
     text_problem,
     with_defaults,
 )
+from app.platforms._results import (
+    Accepted,
+    AwaitingUser,
+    CommitResult,
+    HandleDead,
+    LocateResult,
+    NotCommitted,
+    Pending,
+    PreparedCommit,
+    Published,
+    Rejected,
+    Staged,
+    Unknown,
+    Wait,
+)
 from app.platforms.http import HttpClient
 
-__all__ = ["Option", "Problem", "TextLimit", "option_problems", "text_problem", "with_defaults"]
+__all__ = [
+    "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "HandleDead", "LocateResult", "Login",
+    "NotCommitted", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit", "Problem",
+    "Published", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind", "StepLater",
+    "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems", "text_problem",
+    "with_defaults",
+]  # fmt: skip
 
 Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
 Guarantee = Literal["resumable", "keyed", "listable", "opaque"]
@@ -71,20 +106,32 @@ class ByteSource(Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """A connected account as adapters see it. `access_token` is fresh for the length of the call."""
+    """A connected account as adapters see it. `access_token` is fresh for the length of the call.
+
+    It is the account's own token where it has one (see RemoteAccount), else the grant's.
+    """
 
     remote_id: str
     username: str
     access_token: str = field(repr=False)
     scopes: frozenset[str] = frozenset()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _no_link(_what: str) -> str:
+    raise PlatformAPIError("There is no public address of this file.", kind="config")
 
 
 @dataclass(frozen=True)
 class PublishRequest:
     """Everything an adapter may know of one target, frozen.
 
-    `attempt_key` names this attempt for platforms that take idempotency keys; `yield_after` is a callable
-    that turns true when a stage should stop at its next chunk boundary and let others go first.
+    `attempt_key` names this attempt for platforms that take idempotency keys; `should_yield` turns true when a
+    stage should stop at its next chunk boundary and let others go first. `reserve(bucket, cost)` counts a call
+    against one of the platform's `stage` quotas, to be asked right before the call; it raises
+    PlatformRateLimitError when the window is used up. `public_link` gives an address anybody can fetch the
+    video or its thumbnail from for a day. `thumbnail` gives None when there is none.
+    `public_link` and `thumbnail` may be used while staging and in steps only.
     """
 
     target_id: str
@@ -99,135 +146,31 @@ class PublishRequest:
     due_at: datetime
     attempt_key: str = ""
     remote_id: str | None = None  # once known; lets `watch` notice that a post is gone
+    committed_at: datetime | None = None  # when the intent of the commit that is asked about was written
     should_yield: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Everything before the point of no return is done; the handle is good until `expires_at`."""
-
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Nothing to do before `until`; call `stage` again then with the saved handle."""
-
-    until: datetime
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Published:
-    """The platform says the post exists. `remote_id` and `permalink` may come later (watch)."""
-
-    remote_id: str | None
-    permalink: str | None
-    complete: bool = True  # False: ask again for id or permalink
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """The commit call succeeded, the platform still works on it: `locate` settles it, from `check_at` on."""
-
-    check_at: datetime
-
-
-@dataclass(frozen=True)
-class AwaitingUser:
-    """The account's owner must finish the post in the platform's own app before `deadline`."""
-
-    deadline: datetime
-    message: str
-
-
-@dataclass(frozen=True)
-class Pending:
-    """The platform has not decided yet; ask again at `until`."""
-
-    until: datetime
-
-
-@dataclass(frozen=True)
-class NotCommitted:
-    """The commit certainly did not happen and cannot happen any more by itself; same handle, commit again."""
-
-
-@dataclass(frozen=True)
-class HandleDead:
-    """The commit certainly did not happen and the handle is of no more use: stage anew."""
-
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """The platform took the upload and refused the post; the post does not exist."""
-
-    error: PlatformAPIError
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """The platform cannot tell; a person must look."""
-
-    reason: str
-
-
-CommitResult = Published | Accepted | AwaitingUser | HandleDead
-LocateResult = Published | Pending | NotCommitted | HandleDead | Rejected | Unknown | AwaitingUser
-
-
-@dataclass(frozen=True)
-class PreparedCommit:
-    """A commit call ready to be made: bytes in memory, connection warm. `send` makes it, once.
-
-    `deadline` is the total time in seconds the call may take. Built by `Platform.prepare_commit` up to two
-    seconds before the due time, so that `send` does nothing but send.
-    """
-
-    send: Callable[[float], CommitResult]
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """A grant's tokens as the platform gave them. `refresh_token` None: keep the old one."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(repr=False)
-    expires_at: datetime | None
-    refresh_expires_at: datetime | None
-    scopes: frozenset[str]
-
-
-@dataclass(frozen=True)
-class RemoteAccount:
-    """An account a consent opened, to be offered as a channel."""
-
-    remote_id: str
-    username: str
-    display_name: str
-    avatar_url: str | None = None
-    profile_url: str | None = None
-
-
-@dataclass(frozen=True)
-class Consent:
-    """Where to send the person's browser, and what to keep (encrypted) until they come back."""
-
-    authorize_url: str
-    verifier: str = field(repr=False)
+    thumbnail: Callable[[], ByteSource | None] = field(default=lambda: None, repr=False)
+    public_link: Callable[[Literal["video", "thumbnail"]], str] = field(default=_no_link, repr=False)
+    reserve: Callable[[str, int], None] = lambda _bucket, _cost: None
 
 
 @dataclass(frozen=True)
 class Quota:
-    """A limit the platform sets on posting: `limit` reservations per `window` and `scope`."""
+    """A limit the platform sets: `limit` units per `window`, for the whole app or for each channel.
+
+    `phase` says who counts: `stage` by the adapter through `PublishRequest.reserve`, `commit` by the machinery,
+    one for each post, with the intent. `timezone`: the window is a calendar day there; None: it begins with
+    its first use. Windows of an hour or less are rates, longer ones quotas (`if_over_quota` decides).
+    `posts`: one unit is one post, so that scheduling can say when a day is promised away.
+    """
 
     bucket: str
     limit: int
     window: timedelta
     scope: Literal["app", "channel"]
     source: str
+    phase: Literal["stage", "commit"] = "stage"
+    timezone: str | None = None
+    posts: bool = True
 
 
 @dataclass(frozen=True)
@@ -254,7 +197,12 @@ class Platform(abc.ABC):
     video_spec: ClassVar[VideoSpec]
     text_limits: ClassVar[tuple[TextLimit, ...]]
     options: ClassVar[tuple[Option, ...]]
-    quotas: ClassVar[tuple[Quota, ...]] = ()
+    quotas: tuple[Quota, ...] = ()  # an instance may have others, by its settings
+    logins: ClassVar[tuple[Login, ...]] = ()  # where there are several ways to connect, else none
+    step_kinds: ClassVar[tuple[StepKind, ...]] = ()
+    can_remove: ClassVar[bool] = False
+    max_stats: ClassVar[int] = 0  # how many posts one call of `stats` may ask for; 0: it tells no figures
+    callbacks: ClassVar[tuple[str, ...]] = ()  # the purposes of callbacks it takes; see Callback
     refresh_ahead: ClassVar[timedelta] = timedelta(hours=2)
     watch_for: ClassVar[timedelta] = timedelta(hours=24)  # how long a published post is watched for removal
     settle: ClassVar[timedelta] = timedelta(seconds=5)  # a platform's own lag before it can be asked
@@ -268,11 +216,13 @@ class Platform(abc.ABC):
     @classmethod
     def configured(cls, settings: Mapping[str, str]) -> bool:
         """Return whether the installation has what this platform needs (client id and secret)."""
+        if cls.logins:
+            return any(all(settings[name] for name in login.settings) for login in cls.logins)
         return all(settings[spec.name] for spec in cls.settings if spec.secret)
 
     @abc.abstractmethod
-    def consent(self, *, state: str) -> Consent:
-        """Return where the person consents. `state` comes back in the callback."""
+    def consent(self, *, state: str, login: str = "") -> Consent:
+        """Return where the person consents, by one of `logins`. `state` comes back in the callback."""
 
     @abc.abstractmethod
     def exchange(self, *, params: Mapping[str, str], verifier: str) -> Tokens:
@@ -302,6 +252,10 @@ class Platform(abc.ABC):
             *(problem for limit in self.text_limits if (problem := text_problem(limit, texts[limit.field]))),
             *option_problems(self.options, options),
         ]
+
+    def posting_options(self, account: Account) -> PostingOptions:  # noqa: ARG002 - for those who override it
+        """Ask what the account may post at present."""
+        return PostingOptions()
 
     # -- publishing
 
@@ -337,3 +291,41 @@ class Platform(abc.ABC):
     def commit_bytes(self, handle: Handle) -> int:  # noqa: ARG002 - for those who override it
         """Return how many bytes the commit call sends; its lease and deadline grow with them."""
         return 0
+
+    # -- afterwards
+
+    def plan_steps(
+        self,
+        request: PublishRequest,  # noqa: ARG002 - for those who override it
+        handle: Handle,  # noqa: ARG002
+    ) -> Sequence[PlannedStep]:
+        """Return what is to follow this post, from its options alone; no network. At most one of each kind."""
+        return ()
+
+    def perform_step(self, request: PublishRequest, step: PlannedStep) -> StepDone | StepLater:
+        """Do one step of a published post (`request.remote_id`). Raises the typed error.
+
+        Of a step that is not repeatable, an error of kind ambiguous says that it may have been done.
+        """
+        raise NotImplementedError(step.kind)
+
+    def locate_step(
+        self, request: PublishRequest, step: PlannedStep
+    ) -> StepDone | StepNotDone | StepLater | StepUnknown:
+        """Ask whether a step that is not repeatable was done. Changes nothing."""
+        raise NotImplementedError(step.kind)
+
+    def stats(self, account: Account, remote_ids: Sequence[str]) -> Mapping[str, Stats]:
+        """Return the figures of up to `max_stats` posts; those the platform does not know are left out."""
+        raise NotImplementedError(self.name)
+
+    def remove(self, account: Account, remote_id: str) -> None:
+        """Delete a post. One that is gone already is no error."""
+        raise NotImplementedError(self.name)
+
+    def receive(self, callback: Callback) -> Received:
+        """Prove that a callback comes from the platform and say what it means.
+
+        Raises AuthorizationError for one that does not prove it.
+        """
+        raise NotImplementedError(self.name)

@@ -91,7 +91,7 @@ class TikTok(Platform):
 
     # -- connecting
 
-    def consent(self, *, state: str) -> Consent:
+    def consent(self, *, state: str, login: str = "") -> Consent:  # noqa: ARG002 - there is one way
         """Return the consent page's address. PKCE, in hexadecimal, is for loopback callbacks only."""
         verifier = oauth.new_verifier()
         query = {

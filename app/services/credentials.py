@@ -35,6 +35,16 @@ def reveal(credential_id: uuid.UUID, column: str, sealed: str) -> str:
     return key_ring().decrypt(sealed, context=f"credentials:{column}:{credential_id}")
 
 
+def seal_own(channel_id: uuid.UUID, token: str) -> str:
+    """Return a channel's own token as it is stored."""
+    return key_ring().encrypt(token, context=f"channels:access_token:{channel_id}")
+
+
+def reveal_own(channel_id: uuid.UUID, sealed: str) -> str:
+    """Return a channel's own token in clear; keep it out of logs, errors and Redis."""
+    return key_ring().decrypt(sealed, context=f"channels:access_token:{channel_id}")
+
+
 def token_columns(credential_id: uuid.UUID, tokens: Tokens, *, refresh_ahead: timedelta) -> dict[str, Any]:
     """Return the columns that store these tokens; an absent refresh token leaves the stored one alone."""
     columns: dict[str, Any] = {
@@ -42,6 +52,7 @@ def token_columns(credential_id: uuid.UUID, tokens: Tokens, *, refresh_ahead: ti
         "expires_at": tokens.expires_at,
         "refreshed_at": clock.now(),
         "scopes": sorted(tokens.scopes),
+        "remote_user_id": tokens.user_id,
         "next_at": tokens.expires_at - refresh_ahead if tokens.expires_at else None,
         "status": "active",
         "error": None,

@@ -34,12 +34,12 @@ class LinkedFile:
         return self.storage.iter_range(self.key, start, length)
 
 
-def link(key: str, *, content_type: str, name: str, version: str) -> str:
-    """Return a link to a stored file that works for FILE_LINK_SECONDS, five minutes more or less.
+def link(key: str, *, content_type: str, name: str, version: str, lifetime: timedelta | None = None) -> str:
+    """Return a link to a stored file that works for `lifetime` or FILE_LINK_SECONDS, five minutes more or less.
 
     `name` is what a browser saves it as; `version` changes whenever the bytes do (a hash).
     """
-    expires_at = _expiry()
+    expires_at = _expiry(lifetime or timedelta(seconds=settings().file_link_seconds))
     payload = {"k": key, "t": content_type, "n": name, "v": version[:32], "x": int(expires_at.timestamp())}
     token = _signer().sign(payload, purpose=PURPOSE, expires_at=expires_at)
     ending = key.rpartition("/")[2]
@@ -62,9 +62,9 @@ def find(token: str) -> LinkedFile:
     )
 
 
-def _expiry() -> datetime:
-    wanted = clock.now() + timedelta(seconds=settings().file_link_seconds)
-    rounding = min(ROUNDED_TO, max(settings().file_link_seconds // 4, 1))
+def _expiry(lifetime: timedelta) -> datetime:
+    wanted = clock.now() + lifetime
+    rounding = min(ROUNDED_TO, max(int(lifetime.total_seconds()) // 4, 1))
     return datetime.fromtimestamp(-(-wanted.timestamp() // rounding) * rounding, UTC)
 
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import Row, insert, select
@@ -22,7 +23,8 @@ from app.logging_config import get_logger
 from app.models import Attempt, Channel, Credential, Post, Target, TargetRef, Video
 from app.models.base import new_id
 from app.platforms.base import Account, Handle, Platform, PublishRequest, with_defaults
-from app.services.credentials import reveal
+from app.services import originals
+from app.services.credentials import reveal, reveal_own
 from app.services.platforms import registry
 from app.storage import FileSource, get_storage
 
@@ -176,7 +178,7 @@ def _request(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
     facts = video.facts or {}
     return PublishRequest(
         target_id=str(target.id),
-        account=_account(row.Channel, row.Credential),
+        account=account_of(row.Channel, row.Credential),
         source=FileSource(get_storage(), video.key, video.size_bytes, video.content_type or "video/mp4"),
         title=post.title if target.title is None else target.title,
         caption=post.caption if target.caption is None else target.caption,
@@ -187,6 +189,9 @@ def _request(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
         due_at=target.due_at,
         attempt_key=f"{target.id}:{target.fence}",
         remote_id=target.remote_id,
+        committed_at=target.committed_at,
+        thumbnail=partial(originals.thumbnail_source, video),
+        public_link=partial(originals.public_link, video),
     )
 
 
@@ -196,13 +201,22 @@ def effective_options(post: Post, target: Target) -> dict[str, Any]:
     return {**(shared if isinstance(shared, dict) else {}), **target.options}
 
 
-def _account(channel: Channel, credential: Credential) -> Account:
+def account_of(channel: Channel, credential: Credential) -> Account:
+    """Return the channel as adapters see it, its token in clear."""
     return Account(
         remote_id=channel.remote_id,
         username=channel.username,
-        access_token=reveal(credential.id, "access_token", credential.access_token_encrypted),
+        access_token=_access_token(channel, credential),
         scopes=frozenset(credential.scopes),
+        details=channel.details,
     )
+
+
+def _access_token(channel: Channel, credential: Credential) -> str:
+    """Return the token to post with: the channel's own where it has one."""
+    if channel.access_token_encrypted is not None:
+        return reveal_own(channel.id, channel.access_token_encrypted)
+    return reveal(credential.id, "access_token", credential.access_token_encrypted)
 
 
 def seal_handle(target_id: uuid.UUID, handle: Handle) -> str:

@@ -35,7 +35,7 @@ from sandbox.posts import Post, read_markers, select
 from sandbox.state import CLIENT_ID, CLIENT_SECRET, current
 from sandbox.uploads import Piece, Upload
 
-__all__ = ["ENVIRONMENT", "LABEL", "blueprint", "finish_draft", "notices"]
+__all__ = ["ENVIRONMENT", "LABEL", "SCOPES", "blueprint", "finish_draft", "notices"]
 LABEL = "TikTok"
 # The settings that lead the product here; {base} is the sandbox's address, {host} its host name.
 ENVIRONMENT = {
@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "TIKTOK_CLIENT_KEY": CLIENT_ID,
     "TIKTOK_CLIENT_SECRET": CLIENT_SECRET,
 }
+SCOPES = ["user.info.basic", "user.info.profile", "user.info.stats", "video.list", "video.publish"]
 DAY = 86_400.0
 blueprint = Blueprint("tiktok", __name__, url_prefix="/tiktok")
 blueprint.register_blueprint(login.blueprint)

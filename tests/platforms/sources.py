@@ -32,7 +32,12 @@ class Case:
 
     `commit`, `ask` and `refresh` are the sandbox's operations; `stretch` is a size in bytes that stages in
     at least three steps; `handle_seconds` how long a handle lives; `secret_keys` what of it is secret;
-    `hijack` an answer to `begin` that names an upload address elsewhere, with "stolen" in it.
+    `hijack` an answer to `begin` that names an upload address elsewhere, with "stolen" in it, in its body or,
+    `hijack_headers`, in its headers.
+
+    The flags say what kind of platform it is: whether the commit carries the last bytes (then it can be stored
+    in part), whether a repeated commit is answered as done rather than in doubt, whether refreshing gives a new
+    refresh token, whether grants can be refreshed at all, whether consent is tied to a PKCE verifier.
     """
 
     name: str
@@ -46,6 +51,12 @@ class Case:
     handle_seconds: float
     secret_keys: tuple[str, ...]
     hijack: Mapping[str, Any]
+    hijack_headers: Mapping[str, str] = field(default_factory=dict)
+    commits_bytes: bool = True
+    repeats_commit: bool = False
+    rotates: bool = True
+    refreshes: bool = True
+    has_verifier: bool = True
 
 
 def some_bytes(size: int, *, seed: int = 1) -> bytes:

@@ -86,7 +86,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture
 def stage(case: Case, make_registry: RegistryMaker, sim: Sim) -> Iterator[Stage]:
-    token = sim.token(scopes=sorted(case.scopes))
+    token = sim.token(platform=case.name, scopes=sorted(case.scopes))
     request = make_request(case, token, some_bytes(30_000))
     yield Stage(case, make_registry().get(case.name), sim, request, [])
 
@@ -332,7 +332,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 def test_refreshing_rotates_and_a_dead_grant_is_an_auth_error(
     case: Case, make_registry: RegistryMaker, sim: Sim
 ) -> None:
-    platform, token = make_registry().get(case.name), sim.token()
+    platform, token = make_registry().get(case.name), sim.token(platform=case.name)
     tokens = platform.refresh(token["refresh_token"])
     assert tokens.access_token != token["access_token"]
     assert tokens.refresh_token not in (None, token["refresh_token"])
@@ -347,7 +347,7 @@ def test_refreshing_rotates_and_a_dead_grant_is_an_auth_error(
 def test_passing_trouble_on_refresh_is_not_a_dead_grant(
     case: Case, make_registry: RegistryMaker, sim: Sim, fault: Mapping[str, Any]
 ) -> None:
-    platform, token = make_registry().get(case.name), sim.token()
+    platform, token = make_registry().get(case.name), sim.token(platform=case.name)
     sim.fault(case.refresh, **fault)
     with pytest.raises(PlatformAPIError) as passing:
         platform.refresh(token["refresh_token"])
@@ -390,7 +390,10 @@ def test_a_consent_cannot_be_completed_without_its_verifier(
 
 
 def test_a_revoked_grant_is_refused_afterwards(case: Case, make_registry: RegistryMaker, sim: Sim) -> None:
-    platform, token = make_registry().get(case.name), sim.token(scopes=sorted(case.scopes))
+    platform, token = (
+        make_registry().get(case.name),
+        sim.token(platform=case.name, scopes=sorted(case.scopes)),
+    )
     tokens = platform.refresh(token["refresh_token"])
     platform.revoke(tokens)
     with pytest.raises(PlatformAuthError):

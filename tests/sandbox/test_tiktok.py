@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.platforms.tiktok import SCOPES
 from tests.sandbox.client import BODY, TikTok, error_code
-from tests.sandbox_server import EVERY_SCOPE, SandboxServer, Sim
+from tests.sandbox_server import SandboxServer, Sim
 
 MB = 1_000_000
 
@@ -313,4 +314,4 @@ def test_multi_chunk_announcements_can_be_refused(tiktok: TikTok, sim: Sim) -> N
 
 
 def test_every_scope_of_the_fixture_is_one_the_consent_page_knows(tiktok: TikTok) -> None:
-    assert tiktok.authorize(scope=",".join([*EVERY_SCOPE, "video.upload"])).status_code == 200
+    assert tiktok.authorize(scope=",".join([*SCOPES, "video.upload"])).status_code == 200
