@@ -112,6 +112,7 @@ class Settings:
     commit_lease_seconds: float = _setting(20.0, "Lease of a commit, counted from its due time.")
     commit_deadline_seconds: float = _setting(15.0, "Total time the one call that publishes may take.")
     settle_seconds: float = _setting(5.0, "Added before a platform is asked what became of a cut-off call.")
+    protocol_pace: float = _setting(1.0, "Divides the platforms' own waits; for proofs, leave at 1.")
     commit_ahead_seconds: float = _setting(2.0, "How long before its time a commit is claimed and armed.")
     stage_yield_seconds: float = _setting(30.0, "An upload lets others go first after this long.")
     commit_threads: int = _setting(24, "Calls a commit job makes at once.")

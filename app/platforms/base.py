@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
+from app import clock
 from app.domain.video_spec import VideoSpec
 from app.exceptions import PlatformAPIError
 from app.platforms._aftermath import (
@@ -180,6 +181,9 @@ class PlatformConfig:
     settings: Mapping[str, str] = field(repr=False)
     callback_url: str
     sandbox: bool = False
+    pace: float = (
+        1.0  # divides every wait of an adapter; above 1 in proofs against a sandbox that is as quick
+    )
 
     def __getitem__(self, name: str) -> str:
         return self.settings[name]
@@ -210,6 +214,14 @@ class Platform(abc.ABC):
     def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
         self.config = config
         self.http = http
+
+    def after(self, seconds: float) -> datetime:
+        """Return the instant that many seconds from now, at the installation's pace."""
+        return clock.now() + self.lasting(seconds)
+
+    def lasting(self, seconds: float) -> timedelta:
+        """Return how long that many seconds of a platform's protocol last, at the installation's pace."""
+        return timedelta(seconds=seconds / self.config.pace)
 
     # -- connecting
 

@@ -78,6 +78,7 @@ class Registry:
         on_call: Callable[[Call], None] | None = None,
         request_id: Callable[[], str | None] = lambda: None,
         sandbox_allowed: bool = True,
+        pace: float = 1.0,
     ) -> None:
         callback_url = public_url.rstrip("/") + CALLBACK_PATH
         self._platforms: dict[str, Platform] = {}
@@ -93,7 +94,7 @@ class Registry:
                 on_call=on_call,
                 request_id=request_id,
             )
-            self._platforms[name] = adapter(PlatformConfig(values, callback_url, sandbox), client)
+            self._platforms[name] = adapter(PlatformConfig(values, callback_url, sandbox, pace), client)
 
     def get(self, name: str) -> Platform:
         """Return the adapter. Raises PlatformValidationError for an unknown name."""

@@ -61,8 +61,8 @@ from app.platforms.base import (
 from app.platforms.http import HttpClient, Line, Response
 
 SLOWEST_BYTES_PER_SECOND = 64 * 1024  # an upload slower than this is given up; progress is kept by chunks
-FIRST_CHECK = timedelta(seconds=2)
-NEXT_CHECK = timedelta(seconds=3)
+FIRST_CHECK = 2.0  # seconds
+NEXT_CHECK = 3.0
 INBOX_LIFE = timedelta(hours=24)
 INITS_PER_STAGE = 2
 
@@ -326,7 +326,7 @@ class TikTok(Platform):
             with open_body(stored) as body:
                 response = put(body, stored, ends - clock.monotonic(), None)
         if response.status == 201:
-            return Accepted(clock.now() + FIRST_CHECK)
+            return Accepted(self.after(FIRST_CHECK))
         if response.status in {403, 404}:
             return self._ended(request, upload, f"TikTok has ended the upload (HTTP {response.status})")
         if response.status in {400, 429}:
@@ -367,7 +367,7 @@ class TikTok(Platform):
     def _unfinished(self, upload: Upload, status: Mapping[str, Any]) -> LocateResult:
         stored = status.get("uploaded_bytes")
         if not isinstance(stored, int) or stored >= upload.size:
-            return Pending(clock.now() + NEXT_CHECK)
+            return Pending(self.after(NEXT_CHECK))
         if upload.is_dying():
             return HandleDead("the upload's hour is over and its last part never arrived")
         return NotCommitted()

@@ -29,6 +29,7 @@ def init_app(app: Flask, settings: Settings) -> None:
             on_call=_note,
             request_id=lambda: current_context().get("request_id"),
             sandbox_allowed=not settings.is_production,
+            pace=settings.protocol_pace,
         )
     except ValueError as fault:
         raise ConfigError([str(fault)]) from None
