@@ -8,15 +8,15 @@ made. Sources, strongest first: the process environment, `.env`, and what the ru
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+
+from app import config_faults
 
 SERVICE_NAME = "Multi-Platform Video Scheduler"
 VERSION = "0.1.0"
@@ -106,6 +106,15 @@ class Settings:
     login_rate_limit: str = _setting("10 per minute; 100 per hour", "Logins per address and per e-mail.")
     api_rate_limit: str = _setting("600 per minute", "Requests per principal, else per address.")
 
+    # -- mail: invitations and forgotten passwords
+    smtp_url: str = _setting(
+        "",
+        "smtp://user:password@host:587 (STARTTLS), smtps:// or smtp+plain://. Empty: in development mails are "
+        "printed by the worker, in production none are sent.",
+        secret=True,
+    )
+    mail_from: str = _setting("scheduler@localhost", "Sender of the mails.")
+
     # -- publishing (seconds)
     late_after_seconds: int = _setting(7200, "A post later than this is missed rather than posted.")
     stage_lease_seconds: float = _setting(45.0, "Lease of background work, renewed at a third of its length.")
@@ -179,7 +188,7 @@ def load(
     faults: list[str] = []
     values = {item.name: _parse(item, source, faults) for item in setting_fields()}
     settings = Settings(**values, platforms=_platform_values(source, platforms or {}))
-    faults += _faults(settings)
+    faults += config_faults.faults(settings)
     if faults:
         raise ConfigError(faults)
     return settings
@@ -238,62 +247,3 @@ _PARSERS: dict[str, Any] = {
     "tuple[str, ...]": lambda raw: tuple(part.strip() for part in raw.split(",") if part.strip()),
 }
 _NOUNS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
-
-_CHOICES = {
-    "app_env": ("development", "production"),
-    "storage_backend": ("folder", "s3"),
-    "registration": ("open", "invitation", "closed"),
-    "health_details": ("public", "token"),
-    "s3_checksums": ("when_required", "when_supported"),
-    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-}
-
-
-def _faults(settings: Settings) -> list[str]:
-    faults = [
-        f"{name.upper()} must be one of {', '.join(choices)}, found {getattr(settings, name)!r}."
-        for name, choices in _CHOICES.items()
-        if getattr(settings, name) not in choices
-    ]
-    if settings.storage_backend == "s3" and not settings.s3_bucket:
-        faults.append("S3_BUCKET is needed when STORAGE_BACKEND is s3.")
-    if urlsplit(settings.public_url).scheme not in {"http", "https"}:
-        faults.append(f"PUBLIC_URL must begin with http:// or https://, found {settings.public_url!r}.")
-    if not settings.sqlalchemy_url.startswith(("sqlite:///", "postgresql+psycopg://")):
-        faults.append("DATABASE_URL must begin with sqlite:/// or postgresql+psycopg://.")
-    return faults + (_production_faults(settings) if settings.is_production else [])
-
-
-def _production_faults(settings: Settings) -> list[str]:
-    faults = [
-        f"{name.upper()} is needed in production: at least 32 random characters."
-        for name in ("secret_key", "jwt_secret_key")
-        if _is_guessable(getattr(settings, name))
-    ]
-    if not parse_key_ring(settings.encryption_keys):
-        faults.append("ENCRYPTION_KEYS is needed in production: id:base64-of-32-bytes.")
-    if settings.debug:
-        faults.append("DEBUG must be off in production: it shows internals in logs.")
-    if settings.crash_points:
-        faults.append("CRASH_POINTS must be empty in production.")
-    return faults
-
-
-def _is_guessable(secret: str) -> bool:
-    plain = secret.lower().replace("-", "").replace("_", "")
-    return len(secret) < 32 or len(set(secret)) < 10 or "changeme" in plain
-
-
-def parse_key_ring(text: str) -> dict[str, bytes]:
-    """Return the key ring as id -> 32 bytes, newest first; empty when there is none or it is malformed."""
-    ring: dict[str, bytes] = {}
-    for entry in filter(None, (part.strip() for part in text.split(","))):
-        key_id, _, encoded = entry.partition(":")
-        try:
-            key = base64.b64decode(encoded, validate=True)
-        except ValueError:
-            return {}
-        if not key_id or len(key) != 32:
-            return {}
-        ring[key_id] = key
-    return ring

@@ -41,10 +41,11 @@ MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 900)
 EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 300)
 STAGE_TARGET = Task("jobs.publish.stage_target", "stage", 900)
 CALL_PLATFORM = Task("jobs.publish.call_platform", "commit", 120)
+SEND_MAIL = Task("jobs.mail.send_mail", "default", 120)
 REFRESH_CREDENTIAL = Task("jobs.credentials.refresh_credential", "default", 120)
 TASKS: dict[str, Task] = {
     task.function: task
-    for task in (MEASURE_VIDEO, EXPIRE_UPLOAD, STAGE_TARGET, CALL_PLATFORM, REFRESH_CREDENTIAL)
+    for task in (MEASURE_VIDEO, EXPIRE_UPLOAD, STAGE_TARGET, CALL_PLATFORM, REFRESH_CREDENTIAL, SEND_MAIL)
 }
 
 

@@ -20,7 +20,7 @@ from argon2.exceptions import VerifyMismatchError
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.config import parse_key_ring
+from app.config_faults import parse_key_ring
 from app.exceptions import AppException, AuthorizationError
 
 NONCE_BYTES = 12  # NIST SP 800-38D, 8.2: 96 bits

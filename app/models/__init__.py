@@ -6,6 +6,7 @@ from app.models.deletion import DeletionRequest
 from app.models.event import Event
 from app.models.instance import Instance
 from app.models.limits import ChannelContent, IdempotencyKey, QuotaWindow
+from app.models.mail import Mail
 from app.models.post import Post
 from app.models.step import Step
 from app.models.target import Target, TargetRef
@@ -26,6 +27,7 @@ __all__ = [
     "Instance",
     "Invitation",
     "LoginSession",
+    "Mail",
     "Membership",
     "Post",
     "QuotaWindow",

@@ -1,4 +1,4 @@
-"""Registering, logging in and out, inviting, and who one is."""
+"""Registering, logging in and out, and who one is."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from app.domain.principal import SCOPES
 from app.routes.base import Blueprint, principal
 from app.routes.limits import throttled
 from app.schemas.auth import (
-    InvitationSchema,
     LoginSchema,
     MeSchema,
-    NewInvitationSchema,
     RefreshSchema,
     RegisterSchema,
     TokensSchema,
@@ -82,12 +80,3 @@ def get_me() -> dict[str, Any]:
         "scopes": [scope for scope in SCOPES if scope in who.scopes],
         "via": who.via,
     }
-
-
-@blp.post("/invitations")
-@blp.requires(role="owner", scope=None)
-@blp.arguments(NewInvitationSchema)
-@blp.response(201, InvitationSchema)
-def create_invitation(body: dict[str, Any]) -> people.NewInvitation:
-    """Invite somebody to the workspace. The answer holds a token to pass on; nothing is mailed."""
-    return people.invite(principal(), **body)

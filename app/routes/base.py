@@ -200,13 +200,17 @@ def _credentials() -> tuple[str | None, str]:
 
 
 def _asked_workspace() -> uuid.UUID | None:
-    raw = request.headers.get("X-Workspace-Id")
+    """Return the workspace the path names, else the header; None: the person's own, or the key's."""
+    raw, named = request.headers.get("X-Workspace-Id"), (request.view_args or {}).get("workspace_id")
     if raw is None:
-        return None
+        return cast(uuid.UUID | None, named)
     try:
-        return uuid.UUID(raw)
+        asked = uuid.UUID(raw)
     except ValueError:
         raise ValidationError(details={"X-Workspace-Id": ["Must be a workspace's id (a UUID)."]}) from None
+    if named not in {None, asked}:
+        raise ValidationError(details={"X-Workspace-Id": [f"The path names {named}. Leave the header out."]})
+    return asked
 
 
 # -- in the documentation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask, g, request
@@ -35,10 +35,10 @@ def _is_not_counted() -> bool:
 
 
 def throttled(view: View) -> View:
-    """Limit tries at a password, by address and by e-mail, before anything is hashed."""
+    """Limit tries at a password, by address and by person, before anything is hashed."""
     by_address = limiter.limit(_login_limit, key_func=_address)
-    by_email = limiter.limit(_login_limit, key_func=_email)
-    limited: View = by_address(by_email(view))
+    by_person = limiter.limit(_login_limit, key_func=_person)
+    limited: View = by_address(by_person(view))
     return limited
 
 
@@ -50,7 +50,14 @@ def _address() -> str:
     return f"login-address:{request.remote_addr}"
 
 
-def _email() -> str:
-    body = request.get_json(silent=True)
-    email = body.get("email") if isinstance(body, dict) else None
-    return f"login-email:{hash_secret(str(email).strip().lower())}"
+def _person() -> str:
+    """Return whose password is tried: the caller's, else that of the address in the body, else nobody's."""
+    if g.get("principal") is not None:
+        return f"login-{g.principal.name}"
+    body = request.get_json(silent=True) or request.form
+    email = body.get("email") if isinstance(body, Mapping) else None
+    return (
+        f"login-email:{hash_secret(str(email).strip().lower())}"
+        if email
+        else f"login-nobody:{request.remote_addr}"
+    )

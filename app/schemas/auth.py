@@ -1,4 +1,4 @@
-"""Bodies of registering, logging in, refreshing, inviting, and of `me`."""
+"""Bodies of registering, logging in, refreshing, and of `me`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,14 @@ class Email(fields.Email):
         return text.strip().lower() if isinstance(text, str) else text
 
 
-def _email() -> Email:
+def email_field() -> Email:
     return Email(
         required=True, validate=validate.Length(max=EMAIL_MAX), metadata={"example": "ada@example.com"}
     )
 
 
-class RegisterSchema(Schema):
-    email = _email()
-    password = fields.String(
+def new_password_field() -> fields.String:
+    return fields.String(
         required=True,
         load_only=True,
         validate=_password_length,
@@ -48,15 +47,24 @@ class RegisterSchema(Schema):
             "maxLength": PASSWORD_MAX,
         },
     )
+
+
+def password_field() -> fields.String:
+    return fields.String(
+        required=True, load_only=True, validate=validate.Length(max=1000), metadata={"format": "password"}
+    )
+
+
+class RegisterSchema(Schema):
+    email = email_field()
+    password = new_password_field()
     name = fields.String(load_default="", validate=validate.Length(max=200))
     invitation_token = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=200))
 
 
 class LoginSchema(Schema):
     email = fields.String(required=True, validate=validate.Length(max=EMAIL_MAX))
-    password = fields.String(
-        required=True, load_only=True, validate=validate.Length(max=1000), metadata={"format": "password"}
-    )
+    password = password_field()
 
 
 class RefreshSchema(Schema):
@@ -99,18 +107,3 @@ class MeSchema(Schema):
     role = fields.String(required=True, validate=validate.OneOf(ROLES))
     scopes = fields.List(fields.String(validate=validate.OneOf(SCOPES)), required=True)
     via = fields.String(required=True, validate=validate.OneOf(("session", "api_key")))
-
-
-class NewInvitationSchema(Schema):
-    email = _email()
-    role = fields.String(load_default="editor", validate=validate.OneOf(ROLES))
-
-
-class InvitationSchema(Schema):
-    """The token is shown once: send it to whom you invite; it goes into `POST /auth/register`."""
-
-    id = fields.UUID(required=True)
-    email = fields.String(required=True)
-    role = fields.String(required=True)
-    expires_at = Instant(required=True)
-    token = fields.String(required=True)

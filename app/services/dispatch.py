@@ -21,7 +21,7 @@ from app.domain import target_error
 from app.domain.target_state import WAITING
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.models import Channel, Credential, Target, TargetRef, Upload, Video
+from app.models import Channel, Credential, Mail, Target, TargetRef, Upload, Video
 from app.models.base import WorkMixin
 from app.monitoring import track_video_post
 from app.queue import (
@@ -29,11 +29,12 @@ from app.queue import (
     EXPIRE_UPLOAD,
     MEASURE_VIDEO,
     REFRESH_CREDENTIAL,
+    SEND_MAIL,
     STAGE_TARGET,
     Task,
     carrier,
 )
-from app.services import credentials, instance, measuring, publishing, refusals, uploads
+from app.services import credentials, instance, mails, measuring, publishing, refusals, uploads
 
 logger = get_logger(__name__)
 BATCH = 500
@@ -58,6 +59,7 @@ WORK: tuple[Work, ...] = (
     Work(Video, MEASURE_VIDEO, measuring.give_up),
     Work(Upload, EXPIRE_UPLOAD, uploads.give_up),
     Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
+    Work(Mail, SEND_MAIL, mails.give_up),
 )
 
 

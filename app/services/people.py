@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, exists, func, select, update
+from sqlalchemy import Row, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
@@ -20,9 +20,11 @@ from app.exceptions import (
 )
 from app.extensions import db, read_only, settings
 from app.logging_config import get_logger
-from app.models import Invitation, Membership, User, Workspace
+from app.models import Event, Invitation, Membership, User, Workspace
 from app.models.base import new_id
+from app.models.page import Page, paginate
 from app.security import hash_password, hash_secret, new_secret
+from app.services import mails
 from app.services.auth import normalise_email
 
 logger = get_logger(__name__)
@@ -87,7 +89,7 @@ def create_user(*, email: str, password: str, name: str = "") -> uuid.UUID:
 
 
 def invite(principal: Principal, *, email: str, role: Role) -> NewInvitation:
-    """Invite an address to the principal's workspace. The token is returned once; nothing is mailed."""
+    """Invite an address to the principal's workspace. The token is returned once, and mailed where that works."""
     token = new_secret()
     invitation = Invitation(
         id=new_id(),
@@ -100,8 +102,71 @@ def invite(principal: Principal, *, email: str, role: Role) -> NewInvitation:
     )
     made = NewInvitation(invitation.id, invitation.email, role, invitation.expires_at, token)
     db.session.add(invitation)
+    if mails.is_possible():
+        _mail_invitation(principal, made)
     db.session.commit()
     return made
+
+
+def _mail_invitation(principal: Principal, made: NewInvitation) -> None:
+    inviter = db.session.get_one(User, principal.user_id)
+    facts: dict[str, str | int] = {
+        "token": made.token,
+        "inviter": inviter.name or inviter.email,
+        "workspace": db.session.get_one(Workspace, principal.workspace_id).name,
+        "role": made.role,
+        "days": INVITATION_LIFE.days,
+    }
+    mails.post("invitation", to=made.email, facts=facts)
+
+
+def list_invitations(principal: Principal, *, limit: int, cursor: str | None = None) -> Page[Invitation]:
+    """Return the workspace's invitations nobody has accepted yet, newest first; without their tokens."""
+    query = select(Invitation).where(
+        Invitation.workspace_id == principal.workspace_id,
+        Invitation.accepted_at.is_(None),
+        Invitation.expires_at > clock.now(),
+    )
+    return paginate(query, by=(Invitation.id,), limit=limit, cursor=cursor)
+
+
+def withdraw_invitation(principal: Principal, invitation_id: uuid.UUID) -> None:
+    """Take an invitation back. Raises ResourceNotFoundError when it is not one of the workspace's open ones."""
+    gone = db.session.scalar(
+        delete(Invitation)
+        .where(
+            Invitation.id == invitation_id,
+            Invitation.workspace_id == principal.workspace_id,
+            Invitation.accepted_at.is_(None),
+        )
+        .returning(Invitation.id)
+    )
+    if gone is None:
+        raise ResourceNotFoundError(resource_type="Invitation", resource_id=invitation_id)
+    db.session.commit()
+
+
+def accept_invitation(principal: Principal, *, token: str) -> Belonging:
+    """Join the workspace an invitation is for, as somebody who is registered already.
+
+    Raises InvalidTokenError, ValidationError when it was made for another address, and
+    ResourceAlreadyExistsError for a member (the invitation stays good).
+    """
+    user = db.session.get_one(User, principal.user_id)
+    invitation = _accept(token, email=user.email)
+    db.session.add(Membership(workspace_id=invitation.workspace_id, user_id=user.id, role=invitation.role))
+    try:
+        db.session.flush()
+    except IntegrityError:
+        db.session.rollback()
+        raise ResourceAlreadyExistsError("You belong to this workspace already.") from None
+    workspace = db.session.get_one(Workspace, invitation.workspace_id)
+    Event.record(
+        "member.joined", workspace_id=workspace.id, subject_id=user.id, data={"role": invitation.role}
+    )
+    joined = Belonging(workspace.id, workspace.name, invitation.role, is_personal=False)
+    db.session.commit()
+    return joined
 
 
 def get_user(user_id: uuid.UUID | None) -> User | None:

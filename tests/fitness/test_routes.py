@@ -17,6 +17,12 @@ PUBLIC = {
     "POST /api/v1/auth/register",
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/password-reset",
+    "POST /api/v1/auth/password-reset/confirm",  # the mailed token is the permission
+    "GET /reset-password",
+    "POST /reset-password",
+    "GET /invitation",
+    "POST /invitation",
     "GET /api/v1/connections/callback",
 }
 

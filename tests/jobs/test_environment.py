@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from app.config import parse_key_ring
+from app.config_faults import parse_key_ring
 from jobs import environment
 from jobs.environment import Refused
 

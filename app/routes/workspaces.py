@@ -1,0 +1,76 @@
+"""Workspaces. The path names the workspace; `X-Workspace-Id` is not needed here."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from app.models import Workspace
+from app.models.page import Page
+from app.routes.base import Blueprint, principal
+from app.schemas.auth import BelongingSchema
+from app.schemas.base import page_schema
+from app.schemas.members import MemberSchema, TransferSchema
+from app.schemas.workspaces import NewWorkspaceSchema, WorkspaceChangesSchema, WorkspaceSchema
+from app.services import members, people, workspaces
+
+blp = Blueprint("workspaces", __name__, description="Workspaces: each owns its channels, videos and posts.")
+
+
+@blp.get("/workspaces")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, page_schema(BelongingSchema))
+def list_workspaces() -> Page[people.Belonging]:
+    """List the workspaces you may use, your own first; a key has one. They come in one page."""
+    return Page(people.workspaces_of(principal()))
+
+
+@blp.post("/workspaces")
+@blp.requires(role="viewer", scope=None)
+@blp.arguments(NewWorkspaceSchema)
+@blp.response(201, WorkspaceSchema)
+def create_workspace(body: dict[str, Any]) -> Workspace:
+    """Make a workspace. You own it."""
+    return workspaces.create(principal(), **body)
+
+
+@blp.get("/workspaces/<uuid:workspace_id>")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, WorkspaceSchema)
+def get_workspace(workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001 - it is the principal's: see base
+    """Get a workspace."""
+    return workspaces.get(principal())
+
+
+@blp.patch("/workspaces/<uuid:workspace_id>")
+@blp.requires(role="owner", scope=None)
+@blp.arguments(WorkspaceChangesSchema)
+@blp.response(200, WorkspaceSchema)
+def update_workspace(body: dict[str, Any], workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001
+    """Change a workspace's name or patience."""
+    return workspaces.update(principal(), body)
+
+
+@blp.post("/workspaces/<uuid:workspace_id>/pause")
+@blp.requires(role="editor", scope="write")
+@blp.response(200, WorkspaceSchema)
+def pause_workspace(workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001
+    """Hold everything of the workspace that waits, at once."""
+    return workspaces.pause(principal())
+
+
+@blp.post("/workspaces/<uuid:workspace_id>/resume")
+@blp.requires(role="editor", scope="publish")
+@blp.response(200, WorkspaceSchema)
+def resume_workspace(workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001
+    """Let go of what the pause held."""
+    return workspaces.resume(principal())
+
+
+@blp.post("/workspaces/<uuid:workspace_id>/transfer")
+@blp.requires(role="owner", scope=None)
+@blp.arguments(TransferSchema)
+@blp.response(200, MemberSchema)
+def transfer_workspace(body: dict[str, Any], workspace_id: uuid.UUID) -> members.Member:  # noqa: ARG001
+    """Make another member the owner. You become an editor."""
+    return members.transfer(principal(), body["user_id"])
