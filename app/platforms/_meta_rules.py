@@ -1,0 +1,175 @@
+"""How Meta's answers are understood, whichever product gave them: tables of codes, and how long to wait.
+
+Source unless named otherwise: developers.facebook.com, Graph API v26.0, error handling and rate limiting, read
+2026-11. A platform lays its own rows over these; a subcode goes before its code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from app.exceptions import ErrorKind, PlatformAPIError, PlatformAuthError, PlatformRateLimitError
+
+GONE = "100/33"  # the object does not exist, or this token may not see it
+_LONGEST_WAIT = timedelta(hours=24)
+_DAY = timedelta(hours=24)
+_SHORT, _LONG = timedelta(minutes=15), timedelta(minutes=60)
+
+
+class Row(NamedTuple):
+    """How one code is understood. `{label}` in the sentence is the platform's name.
+
+    `wait` is how long trying again is pointless. `doubtful`: on a call that publishes it does not say that
+    nothing was published.
+    """
+
+    raises: type[PlatformAPIError]
+    kind: ErrorKind
+    sentence: str
+    wait: timedelta | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What codes mean, by number. Subcodes are looked up first."""
+
+    subcodes: Mapping[int, Row] = field(default_factory=dict)
+    codes: Mapping[int, Row] = field(default_factory=dict)
+
+    def row(self, code: int | None, subcode: int | None) -> Row | None:
+        """Return what a pair means here, else generally, else None."""
+        found = (self.subcodes.get(subcode or 0), self.codes.get(code or 0))
+        generic = (_SUBCODES.get((code or 0, subcode or 0)), _CODES.get(code or 0), _by_range(code or 0))
+        return next((row for row in (*found, *generic) if row is not None), None)
+
+
+_DEAD = "{label} no longer accepts this connection. Reconnect the channel."
+_SCOPE = (
+    "{label} was not given the permission this needs. Reconnect the channel and allow everything asked for."
+)
+_LOGIN = "{label} wants you to log in at facebook.com and confirm your account. Do that, then reconnect."
+_SLOW = "{label} asks us to slow down. We try again later."
+_OWN_FAULT = "{label} had an error of its own. We try again."
+_BLOCKED = "{label} has blocked this account from posting for a while. Look at the account's messages there."
+_REFUSED = "{label} refused this. See the code."
+
+
+def auth(sentence: str = _DEAD) -> Row:
+    """Return a row for a connection that must be made anew."""
+    return Row(PlatformAuthError, "reauth", sentence)
+
+
+def rate(wait: timedelta | None = None, sentence: str = _SLOW) -> Row:
+    """Return a row for too many calls; without a wait the answer's headers say when to come back."""
+    return Row(PlatformRateLimitError, "rate", sentence, wait)
+
+
+def refused(kind: ErrorKind, sentence: str = _REFUSED) -> Row:
+    """Return a row for a clear refusal of that kind."""
+    return Row(PlatformAPIError, kind, sentence)
+
+
+def passing(sentence: str = _OWN_FAULT) -> Row:
+    """Return a row for trouble that passes; on a call that publishes it leaves in doubt what happened."""
+    return Row(PlatformAPIError, "transient", sentence, doubtful=True)
+
+
+_CODES: Mapping[int, Row] = {
+    1: passing(),
+    2: passing(),
+    3: auth(_SCOPE),
+    4: rate(),
+    10: auth(_SCOPE),
+    17: rate(),
+    32: rate(),
+    100: refused("content", "{label} refused the post's text or settings. Check them; see the code."),
+    101: refused("config", "{label} does not know this installation's app. Check the app id and secret."),
+    102: auth(),
+    190: auth(),
+    341: rate(_DAY, "{label} says that this account has done this too often. We try again tomorrow."),
+    368: refused("account", _BLOCKED),
+    506: refused("content", "{label} takes this for a post made a moment ago. Change its text."),
+    613: rate(),
+    803: refused("config"),
+    2500: refused("config"),
+    80001: rate(),
+    80002: rate(),
+}
+_SUBCODES: Mapping[tuple[int, int], Row] = {
+    (100, 33): refused(
+        "content", "{label} does not know this any more, or does not show it to this account."
+    ),
+    **{
+        (190, subcode): auth(sentence)
+        for subcode, sentence in {
+            458: "The permission was taken back at {label}. Reconnect the channel.",
+            459: _LOGIN,
+            460: "The password at {label} was changed, which ended the connection. Reconnect the channel.",
+            463: "The connection to {label} has expired. Reconnect the channel.",
+            464: _LOGIN,
+            467: _DEAD,
+            490: _LOGIN,
+            492: "You no longer have the role at {label} that this needs. Have it given back, then reconnect.",
+        }.items()
+    },
+}
+
+
+def _by_range(code: int) -> Row | None:
+    return auth(_SCOPE) if 200 <= code <= 299 else None
+
+
+def row_for_status(status: int) -> Row:
+    """Return how an answer without a known code is understood, by its HTTP status."""
+    if status == 401:
+        return auth()
+    if status == 429:
+        return rate()
+    return passing() if status >= 500 else Row(PlatformAPIError, "content", _REFUSED, doubtful=True)
+
+
+# type of an upload host's debug_info
+UPLOAD_TYPES: Mapping[str, Row] = {
+    "OffsetInvalidError": passing(
+        "{label} has another part of the upload than we thought. We ask and go on."
+    ),
+    "PartialRequestError": passing("{label} got only a part of the upload. We ask and go on."),
+    "ProcessingFailedError": passing("{label} could not work on what was uploaded. We ask what it has."),
+}
+
+
+def regain(headers: Mapping[str, str]) -> timedelta | None:
+    """Return what `X-Business-Use-Case-Usage` says of when calls are taken again (minutes), or None."""
+    usages = _json(headers.get("X-Business-Use-Case-Usage"))
+    told = [_minutes(entry) for entries in usages.values() for entry in _entries(entries)]
+    return min(timedelta(minutes=max(told)), _LONGEST_WAIT) if told and max(told) > 0 else None
+
+
+def guessed_wait(headers: Mapping[str, str]) -> timedelta:
+    """Return how long to wait when nothing is told: an app over its hour's limit needs longer."""
+    usage = _json(headers.get("X-App-Usage"))
+    spent = [value for value in usage.values() if isinstance(value, int | float) and value >= 100]
+    return _LONG if spent else _SHORT
+
+
+def _entries(value: object) -> Iterator[Mapping[str, Any]]:
+    return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else iter(())
+
+
+def _minutes(entry: Mapping[str, Any]) -> float:
+    value = entry.get("estimated_time_to_regain_access")
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
+    return float(value) if usable and value is not None else 0.0
+
+
+def _json(value: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(value or "")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
