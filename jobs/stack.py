@@ -147,6 +147,7 @@ class Stack:
         (self.data_dir / "sandbox.port").write_text(f"{port}\n")
         env = self.environment() | {"SANDBOX_STATE_DIR": str(self.data_dir / "sandbox")}
         options = ["--worker-class", "gthread", "--threads", "32", "--bind", f"{LOOPBACK}:{port}"]
+        options += ["--header-map", "dangerous"]  # Meta's upload header is called file_size
         command = [*python("gunicorn"), *options, "--timeout", "0", "--no-control-socket", "sandbox.wsgi:app"]
         return self.supervisor.start(Program("sandbox", command, env, is_base=True))
 

@@ -153,7 +153,8 @@ def make_token() -> Response:
     if client is None or account is None:
         raise LookupError("client or account")
     scopes = body.get("scopes") or _module(platform).SCOPES
-    pair = oauth.grant_tokens(sandbox, client, account=account.username, scopes=scopes)
+    grant = getattr(_module(platform), "grant_tokens", oauth.grant_tokens)
+    pair: oauth.Pair = grant(sandbox, client, account=account.username, scopes=scopes)
     tokens = {"access_token": pair.access.token, "refresh_token": pair.refresh.token}
     return jsonify(tokens | {"remote_id": account.remote_id, "expires_at": pair.access.expires_at})
 

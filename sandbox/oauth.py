@@ -65,9 +65,10 @@ class Token:
     """An access or a refresh token of a grant."""
 
     token: str
-    kind: str  # access | refresh
+    kind: str  # access | refresh | page
     grant_id: str
     expires_at: float
+    account: str = ""  # whose token it is, where a grant has several
 
     @property
     def key(self) -> str:
@@ -93,6 +94,7 @@ class Consent:
     scope_separator: str
     scopes: dict[str, str]
     challenge_pattern: str = "[0-9A-Za-z_-]{43}"
+    takes_pkce: bool = True
 
     def answer(self, sandbox: Sandbox) -> ResponseReturnValue:
         """Show the page, or settle it: by the form, by `auto=approve|deny`, or by the setting."""
@@ -148,7 +150,7 @@ def request_faults(consent: Consent, client: Client | None, sandbox: Sandbox) ->
         faults.append("redirect_uri is not registered for this app.")
     if challenge := request.values.get("code_challenge"):
         faults += _challenge_faults(consent, challenge)
-    elif settings.pkce_required_on_loopback and uri.startswith("http://"):
+    elif consent.takes_pkce and settings.pkce_required_on_loopback and uri.startswith("http://"):
         faults.append("code_challenge is missing: apps that return to this machine must use PKCE.")
     return faults
 

@@ -15,7 +15,10 @@ from sandbox.clock import isoformat
 
 _KEPT = 20_000
 _SMALL = 64 * 1024
-_SECRET = {"client_secret", "access_token", "refresh_token", "token", "code", "code_verifier", "upload_token"}
+_SECRET = {
+    "client_secret", "access_token", "refresh_token", "token", "code", "code_verifier", "upload_token",
+    "fb_exchange_token", "input_token", "appsecret_proof", "signed_request",
+}  # fmt: skip
 _TEXTUAL = ("application/json", "application/x-www-form-urlencoded")
 
 

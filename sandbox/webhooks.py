@@ -20,11 +20,23 @@ _TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Notice:
-    """A webhook call: `key` names the fact it tells, `sign` makes the headers for the raw body."""
+    """A call to an app: `key` names the fact it tells, `sign` makes the headers for the raw body.
+
+    `platform` and `purpose` (webhook, deauthorize, data-deletion) fill `{platform}` and `{purpose}` in the
+    address; what is no webhook is sent only where the address tells purposes apart.
+    """
 
     key: str
     body: str
     sign: Callable[[str], dict[str, str]]
+    platform: str = "tiktok"
+    purpose: str = "webhook"
+
+    def address(self, template: str) -> str | None:
+        """Return where to send it, or None if it has no place there."""
+        if self.purpose != "webhook" and "{purpose}" not in template:
+            return None
+        return template.replace("{platform}", self.platform).replace("{purpose}", self.purpose)
 
 
 class Sender:
@@ -68,9 +80,10 @@ class Sender:
             return
         due = [notice for source in self._sources for notice in source(self._sandbox)]
         for notice in due:
-            if notice.key in self._sent:
+            url = notice.address(settings.webhook_url)
+            if url is None or notice.key in self._sent:
                 continue
-            taken = [self._post(settings.webhook_url, notice) for _ in range(max(1, settings.webhook_copies))]
+            taken = [self._post(url, notice) for _ in range(max(1, settings.webhook_copies))]
             if all(taken):
                 self._sent.add(notice.key)
 

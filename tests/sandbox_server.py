@@ -115,6 +115,11 @@ class _Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # werkzeug's name
         """Say nothing: pytest's output is for tests."""
 
+    def make_environ(self) -> dict[str, Any]:
+        """Let headers with an underscore through: Meta's `file_size` is one."""
+        odd = {f"HTTP_{name.upper()}": value for name, value in self.headers.items() if "_" in name}
+        return super().make_environ() | odd
+
 
 @contextmanager
 def sandbox_thread(state_dir: Path) -> Iterator[SandboxServer]:
@@ -159,6 +164,7 @@ class SandboxProcess:
         env = os.environ | {"SANDBOX_STATE_DIR": str(self._state_dir), "SANDBOX_SPEED": str(self._speed)}
         command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1"]
         command += ["--threads", str(self._threads), "--bind", f"127.0.0.1:{self._port}", "--timeout", "0"]
+        command += ["--header-map", "dangerous"]  # Meta's upload header is called file_size
         command += ["--no-control-socket", "sandbox.wsgi:app"]
         self._state_dir.mkdir(parents=True, exist_ok=True)
         log = self._state_dir / "gunicorn.log"
