@@ -108,11 +108,13 @@ class Notice:
     """Something a platform told us, proven to come from it. A hint only: what is true is asked.
 
     `changed`: ask about the posts of account `id`. `revoked`: the consent of user or account `id` is gone.
-    `delete`: that person wants everything we keep of them deleted.
+    `delete`: that person wants everything we keep of them deleted. `at` is when it happened, where that is
+    told: a consent given since is not the one that ended.
     """
 
     what: Literal["changed", "revoked", "delete"]
     id: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.exceptions import PlatformAPIError
@@ -37,6 +37,7 @@ class TikTokApi:
             expires_at=oauth.expiry(answer.get("expires_in")),
             refresh_expires_at=oauth.expiry(answer.get("refresh_expires_in")),
             scopes=oauth.scope_set(answer.get("scope")),
+            user_id=text(answer.get("open_id")) or None,
         )
 
     def revoke(self, token: str) -> None:
@@ -79,19 +80,21 @@ class TikTokApi:
         body = {"publish_id": publish_id}
         return self.call("/post/publish/status/fetch/", token, operation="status", json=body)
 
-    def is_listed(self, token: str, post_id: str) -> bool:
-        """Ask whether the account's public videos hold this one."""
+    def videos(
+        self, token: str, ids: Sequence[str], *, fields: Sequence[str]
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return those of up to 20 posts that are among the account's public videos, by id."""
         data = self.call(
             "/video/query/",
             token,
             operation="video_query",
-            params={"fields": "id"},
-            json={"filters": {"video_ids": [post_id]}},
+            params={"fields": ",".join(fields)},
+            json={"filters": {"video_ids": [*ids]}},
         )
         videos = data.get("videos")
-        return isinstance(videos, list) and any(
-            isinstance(video, dict) and str(video.get("id")) == post_id for video in videos
-        )
+        if not isinstance(videos, list):  # not told is not the same as not there
+            raise PlatformAPIError("TikTok's answer names no videos. We ask again.", platform="tiktok")
+        return {str(video.get("id")): video for video in videos if isinstance(video, dict)}
 
     def put(
         self,

@@ -5,9 +5,10 @@ Source of rules and numbers unless named otherwise: developers.tiktok.com, Conte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from app import clock
 from app.domain.video_spec import VideoSpec
@@ -18,7 +19,16 @@ from app.exceptions import (
     PlatformRateLimitError,
     PlatformUploadError,
 )
-from app.platforms.base import Option, Problem, PublishRequest, Quota, Setting, TextLimit, with_defaults
+from app.platforms.base import (
+    Option,
+    PostingOptions,
+    Problem,
+    PublishRequest,
+    Quota,
+    Setting,
+    TextLimit,
+    with_defaults,
+)
 
 SOURCE = "developers.tiktok.com, Content Posting API, 2026-11"
 
@@ -156,16 +166,22 @@ def error(row: ErrorRow, code: str, details: dict[str, Any] | None = None) -> Pl
     )
 
 
-SCOPES = ("user.info.basic", "user.info.profile", "video.publish", "video.list")
+DIRECT, INBOX = "direct", "inbox"
+MODES = (INBOX, DIRECT)
+MODE_SCOPES = {DIRECT: "video.publish", INBOX: "video.upload"}
+SCOPES = ("user.info.basic", "user.info.profile", "video.publish", "video.upload", "video.list")
 SETTINGS = (
     Setting("CLIENT_KEY", "", "Client key of your app at developers.tiktok.com.", secret=True),
     Setting("CLIENT_SECRET", "", "Client secret of that app.", secret=True),
-    Setting("AUDITED", "false", "true once TikTok has audited the app; before, posts are SELF_ONLY."),
+    Setting("AUDITED", "false", "true once TikTok has audited the app; before, videos go to the inbox."),
     Setting(
         "SCOPES",
         ",".join(SCOPES),
-        "Permissions asked for; all must be enabled in the app. The first and video.publish are needed.",
+        "Permissions asked for; all must be enabled in the app. The first is needed, and video.publish (direct "
+        "posts) or video.upload (drafts for the inbox).",
     ),
+    Setting("DAILY_POSTS", "15", "Posts an account may make in 24 hours, as far as we count: 1 to 1000000."),
+    Setting("INITS_PER_MINUTE", "6", "Uploads an account may begin in a minute: 1 to 1000000."),
     Setting("CHUNK_SIZE", "5000000", "Bytes of a chunk of files over 10 MB: 5000000 to 64000000."),
     Setting("AUTH_URL", "https://www.tiktok.com/v2/auth/authorize/", "Consent page.", role="browser"),
     Setting("WEB_URL", "https://www.tiktok.com", "Where posts and profiles are seen.", role="browser"),
@@ -173,11 +189,20 @@ SETTINGS = (
     Setting("UPLOAD_HOSTS", "*.tiktokapis.com", "Hosts a returned upload address may have.", role="hosts"),
 )
 
+INTERACTIONS = ("comment", "duet", "stitch")
 PRIVACY_LEVELS = ("PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "FOLLOWER_OF_CREATOR", "SELF_ONLY")
 
+_MODE = Option(
+    "mode",
+    "string",
+    "direct: posted at the due time. inbox: a draft that waits in the TikTok app for the account's owner, who "
+    "chooses text and privacy there.",
+    choices=MODES,
+)
 # Interaction is off and privacy has no default: TikTok's audit asks that the person chooses both.
 OPTIONS = (
-    Option("privacy_level", "string", "who may see the post.", choices=PRIVACY_LEVELS, required=True),
+    _MODE,
+    Option("privacy_level", "string", "who may see the post; needed in mode direct.", choices=PRIVACY_LEVELS),
     Option("allow_comment", "boolean", "Let people comment.", default=False),
     Option("allow_duet", "boolean", "Let people make duets.", default=False),
     Option("allow_stitch", "boolean", "Let people stitch.", default=False),
@@ -200,8 +225,20 @@ VIDEO = VideoSpec(
     max_side=4096,
 )
 CONTENT_TYPES = frozenset({"video/mp4", "video/quicktime", "video/webm"})
-QUOTAS = (Quota("init", 6, _MINUTE, "channel", SOURCE),)
 MAX_TITLE = 2200
+
+
+def options(*, audited: bool) -> tuple[Option, ...]:
+    """Return the options with the default mode: drafts until TikTok has audited the app."""
+    return (replace(_MODE, default=DIRECT if audited else INBOX), *OPTIONS[1:])
+
+
+def quotas(*, daily_posts: int, inits_per_minute: int) -> tuple[Quota, ...]:
+    """Return the limits we count. TikTok counts posts of other apps too, and drafts that wait by itself."""
+    return (
+        Quota("init", inits_per_minute, _MINUTE, "channel", SOURCE, posts=False),
+        Quota("posts", daily_posts, _DAY, "channel", f"{SOURCE}; reports say 15 to 25", phase="commit"),
+    )
 
 
 def utf16_units(text: str) -> int:
@@ -214,27 +251,26 @@ TEXT_LIMITS = (TextLimit("caption", MAX_TITLE, "UTF-16 code units", utf16_units,
 
 def rule_problems(options: Mapping[str, Any], *, audited: bool) -> list[Problem]:
     """Return what of the options contradicts each other or the state of the app's audit."""
-    privacy, problems = options.get("privacy_level"), []
+    if options.get("mode") == INBOX:  # the account's owner chooses in the app
+        return []
+    privacy = options.get("privacy_level")
+    if privacy is None:
+        return [_privacy_problem("Choose privacy_level: who may see the post.", None, PRIVACY_LEVELS)]
+    problems = []
     if options.get("brand_content_toggle") is True and privacy == "SELF_ONLY":
-        problems.append(
-            Problem(
-                "options.privacy_level",
-                "A paid partnership cannot be visible to yourself only. Choose another privacy level.",
-                privacy,
-                [level for level in PRIVACY_LEVELS if level != "SELF_ONLY"],
-            )
-        )
+        message = "A paid partnership cannot be visible to yourself only. Choose another privacy level."
+        problems.append(_privacy_problem(message, privacy, PRIVACY_LEVELS[:-1]))
     if not audited and privacy in PRIVACY_LEVELS and privacy != "SELF_ONLY":
-        problems.append(
-            Problem(
-                "options.privacy_level",
-                "Until TikTok has audited this installation's app, posts can be SELF_ONLY only. Choose that, "
-                "or set TIKTOK_AUDITED=true after the audit.",
-                privacy,
-                ["SELF_ONLY"],
-            )
+        message = (
+            "Until TikTok has audited this installation's app, direct posts can be SELF_ONLY only. Choose that, "
+            "or mode inbox, or set TIKTOK_AUDITED=true after the audit."
         )
+        problems.append(_privacy_problem(message, privacy, ["SELF_ONLY"]))
     return problems
+
+
+def _privacy_problem(message: str, found: Any, allowed: Sequence[str]) -> Problem:
+    return Problem("options.privacy_level", message, found, [*allowed])
 
 
 def post_info(request: PublishRequest) -> dict[str, Any]:
@@ -242,8 +278,21 @@ def post_info(request: PublishRequest) -> dict[str, Any]:
     chosen = with_defaults(OPTIONS, request.options)
     passed_on = ("privacy_level", "brand_content_toggle", "brand_organic_toggle", "is_aigc")
     info = {name: chosen[name] for name in (*passed_on, "video_cover_timestamp_ms") if name in chosen}
-    info |= {f"disable_{what}": not chosen[f"allow_{what}"] for what in ("comment", "duet", "stitch")}
+    info |= {f"disable_{what}": not chosen[f"allow_{what}"] for what in INTERACTIONS}
     return info | {"title": request.caption if request.caption.strip() else request.title}
+
+
+def posting_options(creator: Mapping[str, Any], *, modes: Sequence[str], audited: bool) -> PostingOptions:
+    """Return what creator_info lets the account choose; levels we do not know are left out."""
+    offered = creator.get("privacy_level_options")
+    allowed = PRIVACY_LEVELS if audited else ("SELF_ONLY",)
+    levels = [level for level in offered if level in allowed] if isinstance(offered, list) else []
+    longest = creator.get("max_video_post_duration_sec")
+    return PostingOptions(
+        choices={"mode": modes, "privacy_level": levels},
+        disabled=[f"allow_{what}" for what in INTERACTIONS if creator.get(f"{what}_disabled") is True],
+        max_duration_seconds=longest if _is_number(longest) else None,
+    )
 
 
 def check_creator(creator: Mapping[str, Any], request: PublishRequest) -> None:
@@ -252,15 +301,19 @@ def check_creator(creator: Mapping[str, Any], request: PublishRequest) -> None:
     if not isinstance(offered, list) or options.get("privacy_level") not in offered:
         code = "privacy_level_option_mismatch"
         raise error(ERRORS[code], code, {"found": options.get("privacy_level"), "allowed": offered})
-    for what in ("comment", "duet", "stitch"):
+    for what in INTERACTIONS:
         if options.get(f"allow_{what}") and creator.get(f"{what}_disabled") is True:
             message = f"The account has {what} turned off at TikTok, but the post allows it. Change either."
             facts = {"option": f"allow_{what}"}
             raise PlatformAPIError(message, facts, platform="tiktok", kind="content")
     longest, length = creator.get("max_video_post_duration_sec"), request.duration_seconds
-    if isinstance(longest, int) and length is not None and length > longest:
+    if _is_number(longest) and length is not None and length > longest:
         message = f"The video is {length:.1f} s long; TikTok allows this account {longest} s. Shorten it."
         raise PlatformUploadError(message, {"measured": length, "allowed": longest}, platform="tiktok")
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def read_flag(value: str, *, name: str) -> bool:
@@ -270,8 +323,8 @@ def read_flag(value: str, *, name: str) -> bool:
     raise ValueError(f"{name} must be true or false, found {value!r}.")
 
 
-def read_size(value: str, low: int, high: int, *, name: str) -> int:
-    """Return a setting in bytes. Raises ValueError naming it and what is allowed."""
+def read_number(value: str, low: int, high: int, *, name: str) -> int:
+    """Return a whole number of the settings. Raises ValueError naming it and what is allowed."""
     if value.isdigit() and low <= int(value) <= high:
         return int(value)
     raise ValueError(f"{name} must be a whole number from {low} to {high}, found {value!r}.")

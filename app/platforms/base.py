@@ -200,8 +200,8 @@ class Platform(abc.ABC):
     scopes: ClassVar[tuple[str, ...]]
     video_spec: ClassVar[VideoSpec]
     text_limits: ClassVar[tuple[TextLimit, ...]]
-    options: ClassVar[tuple[Option, ...]]
-    quotas: tuple[Quota, ...] = ()  # an instance may have others, by its settings
+    options: tuple[Option, ...]  # of an instance they may differ, by its settings; so may the quotas
+    quotas: tuple[Quota, ...] = ()
     logins: ClassVar[tuple[Login, ...]] = ()  # where there are several ways to connect, else none
     step_kinds: ClassVar[tuple[StepKind, ...]] = ()
     can_remove: ClassVar[bool] = False

@@ -1,30 +1,29 @@
-"""TikTok: direct posts through the Content Posting API v2, uploaded by us (FILE_UPLOAD).
+"""TikTok: direct posts and drafts through the Content Posting API v2, uploaded by us (FILE_UPLOAD).
 
 What makes a post exist is the last chunk (HTTP 201). So `stage` asks for an upload and sends every chunk but
 the last; `commit` sends the last one; `locate` asks status/fetch, which knows each publish_id. An upload that
-never gets its last chunk posts nothing and dies with its URL, after an hour.
+never gets its last chunk posts nothing and dies with its URL, after an hour. A draft goes the same way and ends
+in the inbox of the account's owner, who posts it in the app; until TikTok has audited the app that is the default.
 
 Rules, options and the tables of errors are in `_tiktok_rules.py`, the calls in `_tiktok_api.py`, the cutting
-of files in `_tiktok_upload.py`.
+of files in `_tiktok_upload.py`, what needs no post in `_tiktok_account.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 from app import clock
-from app.exceptions import PlatformAPIError, PlatformAuthError
+from app.exceptions import PlatformAPIError
 from app.platforms import _tiktok_rules as rules
 from app.platforms import oauth
-from app.platforms._tiktok_api import API_DEADLINE, GONE, TikTokApi, doubt, text
+from app.platforms._tiktok_account import TikTokAccount
+from app.platforms._tiktok_api import API_DEADLINE, GONE, doubt, text
 from app.platforms._tiktok_upload import (
-    CHUNK_MAX,
-    CHUNK_MIN,
     QUICK_BYTES,
     Plan,
     Upload,
@@ -38,36 +37,35 @@ from app.platforms.base import (
     Accepted,
     AwaitingUser,
     CommitResult,
-    Consent,
     Handle,
     HandleDead,
     LocateResult,
     NotCommitted,
     Pending,
-    Platform,
-    PlatformConfig,
     PreparedCommit,
     Problem,
     Published,
     PublishRequest,
     Rejected,
-    RemoteAccount,
     Staged,
-    Tokens,
     Unknown,
     Wait,
     text_problem,
+    with_defaults,
 )
-from app.platforms.http import HttpClient, Line, Response
+from app.platforms.http import Line, Response
 
 SLOWEST_BYTES_PER_SECOND = 64 * 1024  # an upload slower than this is given up; progress is kept by chunks
 FIRST_CHECK = 2.0  # seconds
 NEXT_CHECK = 3.0
-INBOX_LIFE = timedelta(hours=24)
+INBOX_LIFE = timedelta(hours=24)  # about; reported, not documented
+FINISH = "Finish the draft in the TikTok app: it waits in the account's inbox."
+PUBLIC = "PUBLIC_TO_EVERYONE"
+DIRECT_INIT, INBOX_INIT = "/post/publish/video/init/", "/post/publish/inbox/video/init/"
 INITS_PER_STAGE = 2
 
 
-class TikTok(Platform):
+class TikTok(TikTokAccount):
     """See the module. Thread-safe: nothing of a post is kept on the instance."""
 
     name = "tiktok"
@@ -79,70 +77,8 @@ class TikTok(Platform):
     video_spec = rules.VIDEO
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
-    quotas = rules.QUOTAS
-
-    def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
-        super().__init__(config, http)
-        self.api = TikTokApi(http, config)
-        self.audited = rules.read_flag(config["AUDITED"], name="TIKTOK_AUDITED")
-        self.chunk_size = rules.read_size(
-            config["CHUNK_SIZE"], CHUNK_MIN, CHUNK_MAX, name="TIKTOK_CHUNK_SIZE"
-        )
-
-    # -- connecting
-
-    def consent(self, *, state: str, login: str = "") -> Consent:  # noqa: ARG002 - there is one way
-        """Return the consent page's address. PKCE, in hexadecimal, is for loopback callbacks only."""
-        verifier = oauth.new_verifier()
-        query = {
-            "client_key": self.config["CLIENT_KEY"],
-            "response_type": "code",
-            "scope": self.config["SCOPES"],
-            "redirect_uri": self.config.callback_url,
-            "state": state,
-        }
-        if oauth.is_loopback_url(self.config.callback_url):
-            query |= {"code_challenge": oauth.challenge_hex(verifier), "code_challenge_method": "S256"}
-        return Consent(oauth.consent_url(self.config["AUTH_URL"], query), verifier)
-
-    def exchange(self, *, params: Mapping[str, str], verifier: str) -> Tokens:
-        form = {
-            "code": oauth.callback_code(params, platform=self.name),
-            "grant_type": "authorization_code",
-            "redirect_uri": self.config.callback_url,
-        }
-        if oauth.is_loopback_url(self.config.callback_url):
-            form["code_verifier"] = verifier
-        tokens = self.api.tokens(form, operation="token")
-        if "video.publish" not in tokens.scopes:
-            message = (
-                "You did not allow posting videos, so nothing can be posted. Connect again and allow it."
-            )
-            raise PlatformAuthError(message, platform=self.name, platform_code="scope_not_authorized")
-        return tokens
-
-    def refresh(self, refresh_token: str) -> Tokens:
-        return self.api.tokens(
-            {"grant_type": "refresh_token", "refresh_token": refresh_token}, operation="refresh"
-        )
-
-    def revoke(self, tokens: Tokens) -> None:
-        self.api.revoke(tokens.access_token)
-
-    def accounts(self, tokens: Tokens) -> Sequence[RemoteAccount]:
-        fields, token = "open_id,avatar_url,display_name", tokens.access_token
-        if "user.info.profile" in tokens.scopes:
-            fields += ",username"
-        query = {"fields": fields}
-        user = self.api.call("/user/info/", token, operation="user_info", method="GET", params=query).get(
-            "user"
-        )
-        user = user if isinstance(user, dict) else {}
-        open_id = oauth.text(user, "open_id", "user_info", platform=self.name)
-        username = text(user.get("username")) or text(self.api.creator(token).get("creator_username"))
-        shown, profile = username or open_id, self._profile_url(username) if username else None
-        avatar = text(user.get("avatar_url")) or None
-        return [RemoteAccount(open_id, shown, text(user.get("display_name")) or shown, avatar, profile)]
+    max_stats = 20
+    callbacks = ("webhook",)
 
     # -- publishing
 
@@ -151,7 +87,8 @@ class TikTok(Platform):
         if not caption.strip():  # then the title is what is posted
             limit = replace(self.text_limits[0], field="title")
             problems += [problem for problem in [text_problem(limit, title)] if problem]
-        return problems + rules.rule_problems(options, audited=self.audited)
+        chosen = with_defaults(self.options, options)
+        return problems + rules.rule_problems(chosen, audited=self.audited)
 
     def stage(
         self, request: PublishRequest, handle: Handle | None, save: Callable[[Handle], None]
@@ -166,7 +103,9 @@ class TikTok(Platform):
         raise PlatformAPIError("TikTok ended the upload twice. We try again.", platform=self.name)
 
     def preflight(self, request: PublishRequest, handle: Handle) -> None:  # noqa: ARG002 - asks of the account
-        rules.check_creator(self.api.creator(request.account.access_token), request)
+        """Ask what the account allows now. Of a draft its owner decides in the app, so nothing is asked."""
+        if self._mode(request) == rules.DIRECT:
+            rules.check_creator(self.api.creator(request.account.access_token), request)
 
     def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:
         upload = Upload.from_handle(handle)
@@ -192,20 +131,25 @@ class TikTok(Platform):
             case "PROCESSING_UPLOAD":
                 return self._unfinished(upload, status)
             case "SEND_TO_USER_INBOX":
-                return AwaitingUser(clock.now() + INBOX_LIFE, "Finish the draft in the TikTok app's inbox.")
+                return AwaitingUser((request.committed_at or clock.now()) + INBOX_LIFE, FINISH)
             case other:
                 return Unknown(f"TikTok reports a state we do not know: {text(other)[:40] or 'none'}.")
 
     def watch(self, request: PublishRequest, handle: Handle) -> LocateResult:
         """Ask about a published post. Only a public one, with the scope to list, can be seen to be gone."""
         found = self.locate(request, handle)
-        public = request.options.get("privacy_level") == "PUBLIC_TO_EVERYONE"
-        post_id = request.remote_id or (found.remote_id if isinstance(found, Published) else None)
-        if not isinstance(found, Published) or post_id is None or not public:
+        if not isinstance(found, Published) or not self._is_public(request):
+            return found
+        post_id = request.remote_id or found.remote_id
+        if post_id is None:
             return found
         if "video.list" in request.account.scopes and not self._is_listed(request, post_id):
             return Rejected(rules.error(rules.REMOVED, "no_longer_available"))
         return self._known(request, post_id)
+
+    def _is_public(self, request: PublishRequest) -> bool:
+        """Ids are told of public posts only, so a draft that has one became public."""
+        return self._mode(request) == rules.INBOX or request.options.get("privacy_level") == PUBLIC
 
     def slow_commit(self, handle: Handle) -> bool:
         return self.commit_bytes(handle) > QUICK_BYTES
@@ -237,7 +181,14 @@ class TikTok(Platform):
             return None
         return replace(upload, uploaded=stored)
 
+    def _mode(self, request: PublishRequest) -> str:
+        """Return `direct` or `inbox`: what the post was set to, else the installation's default."""
+        return str(with_defaults(self.options, request.options)["mode"])
+
     def _init(self, request: PublishRequest, save: Callable[[Handle], None]) -> Upload:
+        if not self.may(request.account, self._mode(request)):
+            code = "scope_not_authorized"
+            raise rules.error(rules.ERRORS[code], code, {"scope": rules.MODE_SCOPES[self._mode(request)]})
         if request.source.content_type not in rules.CONTENT_TYPES:
             raise rules.error(rules.ERRORS["invalid_file_upload"], "invalid_file_upload")
         cut = plan(request.source.size, chunk_size=self.chunk_size)
@@ -254,9 +205,11 @@ class TikTok(Platform):
     def _ask_for_upload(self, request: PublishRequest, cut: Plan) -> Upload:
         source = {"source": "FILE_UPLOAD", "video_size": request.source.size}
         source |= {"chunk_size": cut.chunk_size, "total_chunk_count": cut.chunks}
-        body = {"post_info": rules.post_info(request), "source_info": source}
+        path, body, token = INBOX_INIT, {"source_info": source}, request.account.access_token
+        if self._mode(request) == rules.DIRECT:
+            path, body = DIRECT_INIT, body | {"post_info": rules.post_info(request)}
+        request.reserve("init", 1)
         asked_at = clock.now().timestamp()
-        path, token = "/post/publish/video/init/", request.account.access_token
         data = self.api.call(path, token, operation="init", json=body)
         publish_id = oauth.text(data, "publish_id", "init", platform=self.name)
         url = self.http.check_url(oauth.text(data, "upload_url", "init", platform=self.name))
@@ -375,21 +328,19 @@ class TikTok(Platform):
     def _published(self, request: PublishRequest, status: Mapping[str, Any]) -> Published:
         """The misspelt list is empty while moderation runs and stays so for posts that are not public."""
         ids = status.get("publicaly_available_post_id")
-        post_id = str(ids[0]) if isinstance(ids, list) and ids else ""
-        if not post_id.isdigit():
-            return Published(None, self._profile_url(request.account.username), complete=False)
-        return self._known(request, post_id)
+        known = [str(told) for told in ids if str(told).isdigit()] if isinstance(ids, list) else []
+        if not known:
+            return Published(None, self.profile_url(request.account.username), complete=False)
+        # the owner of a draft may have made several posts of it: the one that was told first stays ours
+        return self._known(request, request.remote_id if request.remote_id in known else known[0])
 
     def _known(self, request: PublishRequest, post_id: str) -> Published:
-        return Published(post_id, f"{self._profile_url(request.account.username)}/video/{post_id}")
+        return Published(post_id, f"{self.profile_url(request.account.username)}/video/{post_id}")
 
     def _is_listed(self, request: PublishRequest, post_id: str) -> bool:
-        return self.api.is_listed(request.account.access_token, post_id)
+        return post_id in self.api.videos(request.account.access_token, [post_id], fields=["id"])
 
     def _failure(self, status: Mapping[str, Any]) -> PlatformAPIError:
         reason = text(status.get("fail_reason"))
         row = rules.FAIL_REASONS.get(reason, rules.UNKNOWN_FAILURE)
         return rules.error(row, reason[:64] or "unknown", {"operation": "status"})
-
-    def _profile_url(self, username: str) -> str:
-        return f"{self.config['WEB_URL'].rstrip('/')}/@{quote(username, safe='')}"

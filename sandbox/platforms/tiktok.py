@@ -44,10 +44,16 @@ ENVIRONMENT = {
     "TIKTOK_API_BASE": "{base}/tiktok/v2",
     "TIKTOK_UPLOAD_HOSTS": "{host}",
     "TIKTOK_AUDITED": "true",
+    # The stand-in counts by itself, and only when its settings `rate_limits` and `daily_posts` say so.
+    "TIKTOK_DAILY_POSTS": "1000000",
+    "TIKTOK_INITS_PER_MINUTE": "1000000",
     "TIKTOK_CLIENT_KEY": CLIENT_ID,
     "TIKTOK_CLIENT_SECRET": CLIENT_SECRET,
 }
-SCOPES = ["user.info.basic", "user.info.profile", "user.info.stats", "video.list", "video.publish"]
+SCOPES = [
+    *("user.info.basic", "user.info.profile", "user.info.stats"),
+    *("video.list", "video.publish", "video.upload"),
+]
 DAY = 86_400.0
 blueprint = Blueprint("tiktok", __name__, url_prefix="/tiktok")
 blueprint.register_blueprint(login.blueprint)

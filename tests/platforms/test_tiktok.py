@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,16 @@ from app.exceptions import (
     PlatformUploadError,
 )
 from app.platforms import _tiktok_rules as rules
-from app.platforms.base import Pending, Platform, Published, PublishRequest, Rejected, Staged
+from app.platforms.base import (
+    Account,
+    Pending,
+    Platform,
+    Published,
+    PublishRequest,
+    Rejected,
+    Staged,
+    Stats,
+)
 from tests.platforms.conftest import RegistryMaker
 from tests.platforms.sources import Case, MemorySource, make_request, some_bytes
 from tests.sandbox_server import Sim
@@ -54,6 +63,11 @@ class Saved(list[Mapping[str, Any]]):
 
     def __call__(self, handle: Mapping[str, Any]) -> None:
         self.append(handle)
+
+
+def make_account(sim: Sim, *, scopes: Sequence[str] = rules.SCOPES) -> Account:
+    token = sim.token(scopes=[*scopes])
+    return Account(token["remote_id"], "sandbox_creator", token["access_token"], frozenset(scopes))
 
 
 def post(platform: Platform, request: PublishRequest) -> Mapping[str, Any]:
@@ -98,9 +112,19 @@ def test_a_paid_partnership_cannot_be_for_oneself_only(tiktok: Platform) -> None
 
 def test_before_the_audit_posts_are_for_oneself_only(make_registry: RegistryMaker) -> None:
     unaudited = make_registry(TIKTOK_AUDITED="false").get("tiktok")
-    (problem,) = unaudited.validate(title="", caption="c", options=PUBLIC)
+    direct = {"mode": "direct"}
+    (problem,) = unaudited.validate(title="", caption="c", options=PUBLIC | direct)
     assert problem.allowed == ["SELF_ONLY"]
-    assert unaudited.validate(title="", caption="c", options={"privacy_level": "SELF_ONLY"}) == []
+    assert unaudited.validate(title="", caption="c", options=direct | {"privacy_level": "SELF_ONLY"}) == []
+
+
+@pytest.mark.parametrize(("audited", "mode"), [("false", "inbox"), ("true", "direct")])
+def test_the_audit_decides_the_default_mode(make_registry: RegistryMaker, audited: str, mode: str) -> None:
+    platform = make_registry(TIKTOK_AUDITED=audited).get("tiktok")
+    (option,) = (option for option in platform.options if option.name == "mode")
+    missing = [problem.field for problem in platform.validate(title="", caption="c", options={})]
+    assert option.default == mode
+    assert missing == ([] if mode == "inbox" else ["options.privacy_level"])
 
 
 def test_interaction_is_off_unless_it_was_chosen(request_: PublishRequest) -> None:
@@ -118,7 +142,15 @@ def test_interaction_is_off_unless_it_was_chosen(request_: PublishRequest) -> No
     }
 
 
-@pytest.mark.parametrize(("name", "value"), [("TIKTOK_AUDITED", "maybe"), ("TIKTOK_CHUNK_SIZE", "4999999")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TIKTOK_AUDITED", "maybe"),
+        ("TIKTOK_CHUNK_SIZE", "4999999"),
+        ("TIKTOK_DAILY_POSTS", "0"),
+        ("TIKTOK_INITS_PER_MINUTE", "six"),
+    ],
+)
 def test_a_wrong_setting_is_named(make_registry: RegistryMaker, name: str, value: str) -> None:
     with pytest.raises(ValueError, match=name):
         make_registry(**{name: value})
@@ -142,6 +174,56 @@ def test_the_user_name_comes_from_creator_info_without_the_profile_scope(tiktok:
     tokens = replace(tiktok.refresh(token["refresh_token"]), scopes=frozenset(scopes))
     (account,) = tiktok.accounts(tokens)
     assert (account.remote_id, account.username) == (token["remote_id"], "sandbox_creator")
+
+
+# -- what the account may post
+
+
+def test_what_the_account_offers_is_told_as_choices(tiktok: Platform, sim: Sim) -> None:
+    sim.account("sandbox_creator", duet_disabled=True, private=True, max_duration_seconds=60)
+    found = tiktok.posting_options(make_account(sim))
+    assert found.choices == {
+        "mode": ["inbox", "direct"],
+        "privacy_level": ["FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"],
+    }
+    assert (found.disabled, found.max_duration_seconds) == (["allow_duet"], 60)
+
+
+def test_before_the_audit_only_oneself_can_be_chosen(make_registry: RegistryMaker, sim: Sim) -> None:
+    found = make_registry(TIKTOK_AUDITED="false").get("tiktok").posting_options(make_account(sim))
+    assert found.choices["privacy_level"] == ["SELF_ONLY"]
+
+
+def test_without_the_scope_for_direct_posts_only_drafts_are_offered(tiktok: Platform, sim: Sim) -> None:
+    found = tiktok.posting_options(make_account(sim, scopes=["user.info.basic", "video.upload"]))
+    assert found.choices == {"mode": ["inbox"]}
+    assert sim.requests(operation="tiktok.creator_info") == []
+
+
+def test_used_up_posts_are_told_with_the_time_they_return(tiktok: Platform, sim: Sim) -> None:
+    sim.account("sandbox_creator", cannot_post="spam_risk_too_many_posts")
+    found = tiktok.posting_options(make_account(sim))
+    assert found.posts_left == 0
+    assert found.resets_at is not None and found.resets_at > clock.now() + timedelta(hours=23)
+
+
+def test_an_account_that_may_not_post_at_all_is_an_error(tiktok: Platform, sim: Sim) -> None:
+    sim.account("sandbox_creator", cannot_post="spam_risk_user_banned_from_posting")
+    with pytest.raises(PlatformAPIError) as refused:
+        tiktok.posting_options(make_account(sim))
+    assert refused.value.kind == "account"
+
+
+@pytest.mark.parametrize(
+    "junk", [{"privacy_level_options": "ALL"}, {"max_video_post_duration_sec": True}, {}]
+)
+def test_a_strange_answer_about_the_account_offers_nothing(
+    tiktok: Platform, sim: Sim, junk: dict[str, Any]
+) -> None:
+    answer = {"data": junk, "error": {"code": "ok"}}
+    sim.fault("tiktok.creator_info", "status", status=200, body=answer)
+    found = tiktok.posting_options(make_account(sim))
+    assert (found.choices["privacy_level"], found.max_duration_seconds) == ([], None)
 
 
 # -- preflight
@@ -344,6 +426,74 @@ def test_a_private_post_that_is_not_listed_does_not_count_as_removed(
     private = replace(request_, options={"privacy_level": "SELF_ONLY"})
     handle = post(tiktok, private)
     assert isinstance(tiktok.watch(replace(private, remote_id="7123"), handle), Published)
+
+
+@pytest.mark.parametrize("data", [{}, {"videos": None}, {"videos": "none"}])
+def test_an_answer_without_a_list_of_videos_does_not_count_as_removed(
+    tiktok: Platform, sim: Sim, request_: PublishRequest, data: dict[str, Any]
+) -> None:
+    handle = post(tiktok, request_)
+    sim.fault("tiktok.video_query", "status", status=200, body={"data": data, "error": {"code": "ok"}})
+    with pytest.raises(PlatformAPIError) as unclear:
+        tiktok.watch(request_, handle)
+    assert unclear.value.kind == "transient"
+
+
+# -- limits
+
+
+def test_each_announcement_is_counted_before_it_is_made(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    counted: list[tuple[str, int, int]] = []
+
+    def reserve(bucket: str, cost: int) -> None:
+        counted.append((bucket, cost, len(sim.requests(operation="tiktok.init"))))
+
+    sim.settings(refuse_multi_chunk=True)
+    large = replace(request_, source=MemorySource(some_bytes(10_000_001)), reserve=reserve)
+    tiktok.stage(large, None, Saved())
+    assert counted == [("init", 1, 0), ("init", 1, 1)]
+
+
+def test_a_used_up_limit_stops_the_announcement(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
+    def refuse(_bucket: str, _cost: int) -> None:
+        raise PlatformRateLimitError(platform="tiktok", kind="rate")
+
+    with pytest.raises(PlatformRateLimitError):
+        tiktok.stage(replace(request_, reserve=refuse), None, Saved())
+    assert sim.requests(operation="tiktok.init") == []
+
+
+def test_the_limits_are_settings(make_registry: RegistryMaker) -> None:
+    platform = make_registry(TIKTOK_DAILY_POSTS="20", TIKTOK_INITS_PER_MINUTE="").get("tiktok")
+    found = [(quota.bucket, quota.limit, quota.phase, quota.posts) for quota in platform.quotas]
+    assert found == [("init", 6, "stage", False), ("posts", 20, "commit", True)]
+
+
+# -- figures
+
+
+def test_the_figures_of_a_post_are_told_under_its_id(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    post(tiktok, request_)
+    (made,) = sim.posts()
+    found = tiktok.stats(request_.account, [made["id"], "7000000000000000001"])
+    assert found == {made["id"]: Stats(views=0, likes=0, comments=0, shares=0)}
+
+
+def test_figures_of_a_wrong_type_are_not_told(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
+    videos = [{"id": "7", "view_count": "many", "like_count": -1, "comment_count": True, "share_count": 3}, 9]
+    answer = {"data": {"videos": videos}, "error": {"code": "ok"}}
+    sim.fault("tiktok.video_query", "status", status=200, body=answer)
+    assert tiktok.stats(request_.account, ["7"]) == {"7": Stats(shares=3)}
+
+
+def test_without_the_scope_to_list_no_figures_are_asked_for(tiktok: Platform, sim: Sim) -> None:
+    account = make_account(sim, scopes=["user.info.basic", "video.publish"])
+    assert tiktok.stats(account, ["7"]) == {}
+    assert sim.requests(operation="tiktok.video_query") == []
 
 
 # -- tables
