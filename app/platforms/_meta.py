@@ -155,37 +155,27 @@ class Graph:
         shown = _shown(code, subcode) or _debug_type(answer) or f"http_{response.status}"
         if commits and (row.doubtful or is_passing):
             return doubt(self.http.platform, self.label, details, code=shown)
-        return self._error(row, shown, details | _offsets(fault), response)
+        return self.error(row, shown, details | _offsets(fault), response=response)
 
-    def _error(self, row: Row, code: str, details: dict[str, Any], response: Response) -> PlatformAPIError:
+    def error(
+        self, row: Row, code: str, details: dict[str, Any] | None = None, *, response: Response | None = None
+    ) -> PlatformAPIError:
+        """Return the error a row describes; its wait may be told by the answer's headers."""
         return row.raises(
             row.sentence.format(label=self.label),
             details,
             platform=self.http.platform,
             kind=row.kind,
             platform_code=code,
-            retry_at=self._retry_at(row, response),
+            retry_at=self._retry_at(row, response.headers if response else {}),
         )
 
-    def error(self, row: Row, code: str, details: dict[str, Any] | None = None) -> PlatformAPIError:
-        """Return the error a row describes, of something read in an answer that is no refusal."""
-        retry_at = clock.now() + row.wait if row.wait else None
-        sentence = row.sentence.format(label=self.label)
-        return row.raises(
-            sentence,
-            details,
-            platform=self.http.platform,
-            kind=row.kind,
-            platform_code=code,
-            retry_at=retry_at,
-        )
-
-    def _retry_at(self, row: Row, response: Response) -> datetime | None:
+    def _retry_at(self, row: Row, headers: Mapping[str, str]) -> datetime | None:
         """Return when to try again; what the platform tells is kept to, our own guess follows the pace."""
         if row.kind not in {"rate", "quota"}:
             return None
-        told = row.wait or rules.regain(response.headers)
-        return clock.now() + (told or rules.guessed_wait(response.headers) / self._pace)
+        told = row.wait or rules.regain(headers)
+        return clock.now() + (told or rules.guessed_wait(headers) / self._pace)
 
     def _url(self, path_or_url: str) -> str:
         return self.base + path_or_url if path_or_url.startswith("/") else path_or_url
@@ -235,6 +225,17 @@ def objects(value: object) -> list[dict[str, Any]]:
 def part(value: object) -> dict[str, Any]:
     """Return an object within an answer, or an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def identifier(value: object) -> str:
+    """Return an id of an answer, which may come as a number or as text; empty if it is none."""
+    number = whole(value)
+    found = str(number) if number is not None and number > 0 else text(value)
+    return found if 0 < len(found) <= 64 and _is_id(found) else ""
+
+
+def _is_id(value: str) -> bool:
+    return value.isascii() and value.replace("_", "").replace("-", "").isalnum()
 
 
 def _shown(code: int | None, subcode: int | None) -> str | None:

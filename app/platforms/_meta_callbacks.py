@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from app.exceptions import AuthorizationError
-from app.platforms._meta import objects, text, whole
+from app.platforms._meta import identifier, objects
 from app.platforms.base import Callback, Notice, Received
 
 PURPOSES = ("webhook", "deauthorize", "data_deletion")
@@ -31,7 +31,7 @@ def receive(callback: Callback, *, app_secrets: Sequence[str], verify_token: str
     secrets = [secret for secret in app_secrets if secret]
     if callback.purpose == "webhook":
         return _verified(callback, verify_token) if callback.method == "GET" else _changes(callback, secrets)
-    user_id = _id(signed_request(callback.body, secrets).get("user_id"))
+    user_id = identifier(signed_request(callback.body, secrets).get("user_id"))
     if not user_id:
         raise AuthorizationError(_UNPROVEN)
     return Received([Notice("revoked" if callback.purpose == "deauthorize" else "delete", user_id)])
@@ -75,7 +75,7 @@ def _changes(callback: Callback, secrets: Sequence[str]) -> Received:
     if not any(webhook_is_genuine(secret, callback.body, header) for secret in secrets):
         raise AuthorizationError(_UNPROVEN)
     entries = objects(_object(callback.body).get("entry"))[:MAX_ENTRIES]
-    ids = dict.fromkeys(found for entry in entries if (found := _id(entry.get("id"))))
+    ids = dict.fromkeys(found for entry in entries if (found := identifier(entry.get("id"))))
     return Received([Notice("changed", found) for found in ids])
 
 
@@ -92,9 +92,3 @@ def _object(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _id(value: object) -> str:
-    number = whole(value)
-    found = str(number) if number is not None else text(value)
-    return found if 0 < len(found) <= 64 else ""

@@ -10,7 +10,7 @@ from typing import Any
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.platforms import oauth
-from app.platforms._meta import Graph, objects, part, text, whole
+from app.platforms._meta import Graph, identifier, objects, part, text, whole
 from app.platforms.base import Consent, PlatformConfig, Tokens
 
 CREATE = "CREATE_CONTENT"  # the task a person needs on a Page to post there
@@ -84,7 +84,7 @@ class FacebookLogin:
         granted = Tokens(token, None, None, None, self.granted(token))
         facts = self._debug(token)
         ends = _instant(facts.get("data_access_expires_at")) or clock.now() + DATA_ACCESS
-        user_id = _id(facts.get("user_id")) or None
+        user_id = identifier(facts.get("user_id")) or None
         return replace(granted, refresh_expires_at=ends, user_id=user_id)
 
     def granted(self, token: str) -> frozenset[str]:
@@ -131,7 +131,7 @@ class FacebookLogin:
 
 
 def _page(item: Mapping[str, Any]) -> Page | None:
-    page_id, token = _id(item.get("id")), text(item.get("access_token"))
+    page_id, token = identifier(item.get("id")), text(item.get("access_token"))
     if not page_id or not token:
         return None
     tasks = item.get("tasks")
@@ -145,20 +145,11 @@ def _page(item: Mapping[str, Any]) -> Page | None:
 
 
 def _profile(item: Mapping[str, Any]) -> Profile | None:
-    profile_id, username = _id(item.get("id")), text(item.get("username"))
+    profile_id, username = identifier(item.get("id")), text(item.get("username"))
     if not profile_id:
         return None
     avatar = text(item.get("profile_picture_url")) or None
     return Profile(profile_id, username or profile_id, text(item.get("name")) or username, avatar)
-
-
-def _id(value: object) -> str:
-    """Return an id, which is a number that may come as one or as text."""
-    number = whole(value)
-    if number is not None and number > 0:
-        return str(number)
-    found = text(value)
-    return found if 0 < len(found) <= 64 and found.replace("_", "").replace("-", "").isalnum() else ""
 
 
 def _instant(value: object) -> datetime | None:
