@@ -115,6 +115,10 @@ class Settings:
     )
     mail_from: str = _setting("scheduler@localhost", "Sender of the mails.")
 
+    # -- whom /privacy and /terms name: app reviews ask for both
+    operator_name: str = _setting("", "Who runs this installation: a person or a company.")
+    operator_email: str = _setting("", "Where people write to about their data.")
+
     # -- publishing (seconds)
     late_after_seconds: int = _setting(7200, "A post later than this is missed rather than posted.")
     stage_lease_seconds: float = _setting(45.0, "Lease of background work, renewed at a third of its length.")

@@ -16,6 +16,7 @@ from app.monitoring import requests, scrape
 from app.monitoring.metrics import (
     track_celery_task,
     track_platform_api_call,
+    track_platform_callback,
     track_publish_lateness,
     track_rq_job,
     track_video_post,
@@ -43,6 +44,7 @@ __all__ = [
     "serve_metrics",
     "track_celery_task",
     "track_platform_api_call",
+    "track_platform_callback",
     "track_publish_lateness",
     "track_rq_job",
     "track_video_post",

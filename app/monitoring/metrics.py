@@ -35,6 +35,9 @@ PLATFORM_DURATION = Histogram(
     ["platform", "operation"],
     buckets=CALL_BUCKETS,
 )
+PLATFORM_CALLBACKS = Counter(
+    "platform_callbacks_total", "Calls that platforms made to us.", ["platform", "purpose", "status"]
+)
 CELERY_TASKS = Counter("celery_tasks_total", "Job executions: rq_jobs_total again.", ["task_name", "status"])
 RQ_JOBS = Counter("rq_jobs_total", "RQ job executions.", ["task_name", "status"])
 PUBLISH_LATENESS = Histogram(
@@ -75,6 +78,11 @@ def track_platform_api_call(
     PLATFORM_CALLS.labels(platform, operation, status).inc()
     if duration is not None:
         PLATFORM_DURATION.labels(platform, operation).observe(duration)
+
+
+def track_platform_callback(platform: str, purpose: str, status: str) -> None:
+    """Count a call a platform made to us: accepted, or refused because it proved nothing."""
+    PLATFORM_CALLBACKS.labels(platform, purpose, status).inc()
 
 
 def track_rq_job(task_name: str, status: str) -> None:

@@ -23,6 +23,7 @@ from app.platforms._aftermath import (
     Notice,
     PlannedStep,
     PostingOptions,
+    Purpose,
     Received,
     Stats,
     StepDone,
@@ -60,7 +61,7 @@ from app.platforms.http import HttpClient
 __all__ = [
     "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "HandleDead", "LocateResult", "Login",
     "NotCommitted", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit", "Problem",
-    "Published", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind", "StepLater",
+    "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind", "StepLater",
     "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems", "text_problem",
     "with_defaults",
 ]  # fmt: skip

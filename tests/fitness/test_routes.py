@@ -24,6 +24,13 @@ PUBLIC = {
     "GET /invitation",
     "POST /invitation",
     "GET /api/v1/connections/callback",
+    "GET /api/v1/platforms/<name>/webhook",  # what platforms send proves itself by a signature
+    "POST /api/v1/platforms/<name>/webhook",
+    "POST /api/v1/platforms/<name>/deauthorize",
+    "POST /api/v1/platforms/<name>/data-deletion",
+    "GET /data-deletion/<code>",  # the code is the permission
+    "GET /privacy",
+    "GET /terms",
 }
 
 

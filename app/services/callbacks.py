@@ -1,0 +1,126 @@
+"""What platforms tell us by themselves. Hints only: nothing is believed but that asking is worth while.
+
+A callback may come twice, late, out of order, or never; polling finds the same out without it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, select, update
+
+from app import clock
+from app.exceptions import AuthorizationError, PlatformAuthError, ResourceNotFoundError
+from app.extensions import db
+from app.logging_config import get_logger
+from app.models import Channel, Credential, Target
+from app.monitoring import track_platform_callback
+from app.platforms.base import Callback, Notice, Platform, Received
+from app.queue import wake_dispatcher
+from app.services import credentials, deletion
+from app.services.platforms import registry
+
+logger = get_logger(__name__)
+MOST_TARGETS = 20  # asked about for one notice: platforms count these questions too
+CLOCKS_APART = timedelta(minutes=1)
+REVOKED = "The account's owner took the consent back at the platform. Reconnect the channel."
+
+
+def receive(name: str, callback: Callback) -> str | dict[str, str]:
+    """Act on a platform's callback and return what to answer: a text, or an object for JSON.
+
+    Raises ResourceNotFoundError when no platform takes such callbacks, AuthorizationError when this one does
+    not prove that it is the platform's. Commits.
+    """
+    adapter = _adapter(name, callback.purpose)
+    received = _proven(adapter, callback)
+    answer: str | dict[str, str] = received.answer
+    for notice in received.notices:
+        if notice.what == "delete":
+            answer = deletion.forget(adapter.name, notice.id)
+        elif notice.what == "revoked":
+            _end_consent(adapter.name, notice)
+        else:
+            _ask_soon(adapter.name, notice.id)
+    return answer
+
+
+def _adapter(name: str, purpose: str) -> Platform:
+    if name not in registry().names() or purpose not in registry().get(name).callbacks:
+        raise ResourceNotFoundError(resource_type="Callback", resource_id=f"{name}/{purpose}")
+    return registry().get(name)
+
+
+def _proven(adapter: Platform, callback: Callback) -> Received:
+    """Let the adapter prove the callback; neither its body nor whom it is about is logged."""
+    labels = {"platform": adapter.name, "purpose": callback.purpose}
+    try:
+        received = adapter.receive(callback)
+    except AuthorizationError as error:
+        track_platform_callback(**labels, status="refused")
+        logger.warning("refused a callback", extra=labels | {"reason": error.message})
+        raise
+    track_platform_callback(**labels, status="accepted")
+    logger.info("callback", extra=labels | {"notices": [notice.what for notice in received.notices]})
+    return received
+
+
+# -- something changed
+
+
+def _ask_soon(platform: str, remote_id: str) -> None:
+    """Make the account's targets due whose fate is asked about anyway, as far as nobody works on them. Commits."""
+    now = clock.now()
+    hurried = db.session.execute(
+        update(Target)
+        .where(Target.id.in_(_worth_asking(platform, remote_id, now)), *_may_be_hurried(now))
+        .values(next_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.commit()
+    if hurried.rowcount:  # type: ignore[attr-defined]
+        wake_dispatcher()
+
+
+def _worth_asking(platform: str, remote_id: str, now: datetime) -> Any:
+    urgency = case({"confirming": 0, "awaiting_user": 1}, value=Target.state, else_=2)
+    return (
+        select(Target.id)
+        .join(Channel, Channel.id == Target.channel_id)
+        .where(Channel.platform == platform, Channel.remote_id == remote_id, *_may_be_hurried(now))
+        .order_by(urgency, Target.next_at)
+        .limit(MOST_TARGETS)
+    )
+
+
+def _may_be_hurried(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Match targets waiting for the platform. Those waiting for a late effect of our own call must wait on.
+
+    After a cut-off call `asked` is 0 until the first question: asked earlier, the platform could say "not
+    committed" of a call that is still on its way, and the post would go out twice.
+    """
+    waits_for_platform = (Target.state == "confirming") & (Target.asked > 0)
+    return (
+        waits_for_platform | Target.state.in_(["awaiting_user", "published"]),
+        Target.next_at > now,
+        Target.lease_until.is_(None) | (Target.lease_until <= now),
+    )
+
+
+# -- a consent ended
+
+
+def _end_consent(platform: str, notice: Notice) -> None:
+    """Mark the person's grants dead, but for those renewed since: a grant that ended cannot be renewed. Commits."""
+    error = PlatformAuthError(REVOKED, platform=platform)
+    older: list[ColumnElement[bool]] = []
+    if notice.at is not None:
+        renewed_until = notice.at + CLOCKS_APART
+        older = [Credential.refreshed_at.is_(None) | (Credential.refreshed_at <= renewed_until)]
+    grants = db.session.scalars(
+        select(Credential.id).where(deletion.is_of(platform, notice.id), Credential.status == "active")
+    ).all()
+    db.session.commit()
+    for credential_id in grants:
+        credentials.mark_dead(credential_id, error, *older)
