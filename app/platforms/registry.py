@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import app.platforms as package
 from app.exceptions import PlatformValidationError
 from app.platforms._addresses import is_loopback
-from app.platforms.base import GUARANTEES, Platform, PlatformConfig, Setting
+from app.platforms.base import GUARANTEES, Login, Platform, PlatformConfig, Setting
 from app.platforms.http import Call, HttpClient
 
 CALLBACK_PATH = "/api/v1/connections/callback"  # one for all platforms: `state` tells which consent came back
@@ -80,7 +80,8 @@ class Registry:
         sandbox_allowed: bool = True,
         pace: float = 1.0,
     ) -> None:
-        callback_url = public_url.rstrip("/") + CALLBACK_PATH
+        self._public_url = public_url.rstrip("/")
+        callback_url = self._public_url + CALLBACK_PATH
         self._platforms: dict[str, Platform] = {}
         for name, adapter in classes().items():
             values = _values(adapter.settings, settings_by_platform.get(name, {}))
@@ -115,6 +116,12 @@ class Registry:
             "guarantee_text": GUARANTEES[platform.guarantee],
             "stage_ahead": platform.stage_ahead.total_seconds(),
             "scopes": list(platform.scopes),
+            "callback_url": platform.config.callback_url,
+            "callbacks": {purpose: self._callback(name, purpose) for purpose in platform.callbacks},
+            "logins": [_login(platform, login) for login in platform.logins],
+            "steps": [_plain(kind) for kind in platform.step_kinds],
+            "can_remove": platform.can_remove,
+            "max_stats": platform.max_stats,
             "options": [_plain(option) for option in platform.options],
             "limits": {
                 "video": _plain(platform.video_spec),
@@ -122,6 +129,15 @@ class Registry:
                 "quotas": [_plain(quota) for quota in platform.quotas],
             },
         }
+
+    def _callback(self, name: str, purpose: str) -> str:
+        """Return the address at which we take what the platform sends for this purpose (see routes/callbacks)."""
+        return f"{self._public_url}/api/v1/platforms/{name}/{purpose.replace('_', '-')}"
+
+
+def _login(platform: Platform, login: Login) -> dict[str, Any]:
+    usable = all(platform.config[setting] for setting in login.settings)
+    return {"name": login.name, "label": login.label, "configured": usable}
 
 
 def _values(specs: tuple[Setting, ...], given: Mapping[str, str]) -> dict[str, str]:

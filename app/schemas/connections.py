@@ -12,6 +12,15 @@ STATUSES = ("pending", "exchanging", "authorized", "completed", "failed")
 
 class NewConnectionSchema(Schema):
     platform = fields.String(required=True, validate=validate.Length(1, 50))
+    login = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(1, 50),
+        metadata={
+            "description": "For platforms with several ways to connect (`logins` of GET /platforms); else the "
+            "first that is set up."
+        },
+    )
     server = fields.String(
         load_default="",
         validate=validate.Length(max=500),
@@ -39,6 +48,7 @@ class ChoiceSchema(Schema):
 class ConnectionSchema(Schema):
     id = fields.UUID(required=True)
     platform = fields.String(required=True)
+    login = fields.String(required=True, metadata={"description": "Empty where there is one way to connect."})
     server = fields.String(required=True)
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
     choices = fields.List(

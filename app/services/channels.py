@@ -95,8 +95,8 @@ def connect(
 ) -> list[uuid.UUID]:
     """Make or renew a channel for each account under one grant, in the caller's transaction; return their ids.
 
-    Each account has `id, username, display_name, avatar_url, profile_url`. What was held for reconnecting is
-    let go.
+    Each account has `id, username, display_name, avatar_url, profile_url`, its own `access_token` or None, and
+    `details`. What was held for reconnecting is let go.
     """
     known = _known(accounts, platform=platform.name, workspace_id=workspace_id, server=server)
     credential_id = _store_grant(
@@ -139,8 +139,11 @@ def _known(
 def _describe(row: Channel, account: JsonObject, *, credential_id: uuid.UUID) -> None:
     row.credential_id = credential_id
     row.status = "active"
-    for column in ("username", "display_name", "avatar_url", "profile_url"):
+    for column in ("username", "display_name", "avatar_url", "profile_url", "details"):
         setattr(row, column, account[column])
+    token = account["access_token"]
+    row.access_token_encrypted = credentials.seal_own(row.id, token) if token else None
+    row.posting = row.posting_at = None  # what an earlier grant was allowed says nothing of this one
 
 
 def _store_grant(
@@ -218,6 +221,7 @@ def disconnect(principal: Principal, channel_id: uuid.UUID) -> None:
         return
     row.status = "disconnected"
     db.session.flush()
+    row.access_token_encrypted = None
     grant = _revocable(row)
     Target.reckon_holds(Target.channel_id == row.id)
     Event.record("channel.disconnected", workspace_id=row.workspace_id, subject_id=row.id)

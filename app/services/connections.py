@@ -6,11 +6,10 @@ the browser in which it was begun). It stores tokens and choices only; channels 
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -22,7 +21,6 @@ from app.exceptions import (
     AppException,
     AuthorizationError,
     PlatformAPIError,
-    PlatformValidationError,
     ResourceNotFoundError,
     StateConflictError,
     ValidationError,
@@ -31,16 +29,13 @@ from app.extensions import db, key_ring
 from app.logging_config import get_logger
 from app.models import Channel, Connection
 from app.models.base import JsonObject, new_id
-from app.platforms.base import Platform, RemoteAccount, Tokens
 from app.queue import wake_dispatcher
 from app.security import hash_secret, new_secret, secrets_equal
-from app.services import channels
+from app.services import channels, grants, logins
 from app.services.platforms import registry
 
 logger = get_logger(__name__)
 LIFE = timedelta(minutes=10)  # of a consent, and then again of the choice
-MAX_TEXT = 200  # characters of a name or id a platform gives us
-MAX_URL = 2000
 
 
 @dataclass(frozen=True)
@@ -53,18 +48,27 @@ class Begun:
 
 
 def begin(
-    principal: Principal, *, platform: str, server: str = "", credentials: Mapping[str, str] | None = None
+    principal: Principal,
+    *,
+    platform: str,
+    login: str | None = None,
+    server: str = "",
+    credentials: Mapping[str, str] | None = None,
 ) -> Begun:
-    """Begin to connect an account. Raises PlatformValidationError when that cannot be done here."""
+    """Begin to connect an account, by one of the platform's logins or the first that is set up.
+
+    Raises PlatformValidationError when that cannot be done here.
+    """
     adapter = registry().get(platform)
-    _check_offered(adapter, server=server, credentials=credentials)
+    way = logins.choose(adapter, login=login, server=server, credentials=credentials)
     state, nonce, id_ = new_secret(), new_secret(), new_id()
-    consent = adapter.consent(state=state)
+    consent = adapter.consent(state=state, login=way)
     row = Connection(
         id=id_,
         workspace_id=principal.workspace_id,
         created_by=principal.user_id,
         platform=platform,
+        login=way,
         state_hash=hash_secret(state),
         nonce_hash=hash_secret(nonce),
         verifier_encrypted=key_ring().encrypt(consent.verifier, context=_place(id_, "verifier")),
@@ -73,21 +77,6 @@ def begin(
     db.session.add(row)
     db.session.commit()
     return Begun(row, consent.authorize_url, nonce)
-
-
-def _check_offered(adapter: Platform, *, server: str, credentials: Mapping[str, str] | None) -> None:
-    details: dict[str, list[str]] = {}
-    if not adapter.configured(adapter.config.settings):
-        missing = [f"{adapter.name}_{item.name}".upper() for item in adapter.settings if item.secret]
-        details["platform"] = [
-            f"{adapter.label} is not set up on this installation. Set {', '.join(missing)}."
-        ]
-    if server:
-        details["server"] = [f"{adapter.label} has no servers to choose from. Leave this out."]
-    if credentials:
-        details["credentials"] = [f"{adapter.label} is connected by consent in a browser. Leave this out."]
-    if details:
-        raise PlatformValidationError(details=details)
 
 
 def get(principal: Principal, connection_id: uuid.UUID) -> Connection:
@@ -109,16 +98,19 @@ def receive_consent(params: Mapping[str, str], *, nonce_of: Callable[[uuid.UUID]
     adapter = registry().get(row.platform)
     try:
         tokens = adapter.exchange(params=params, verifier=verifier)
-        choices = _choices(adapter.accounts(tokens))
-        if not choices:
+        accounts = grants.offered(adapter.accounts(tokens))
+        if not accounts:
             message = "This consent opened no account we could post to. Connect again with another account."
             raise PlatformAPIError(message, platform=row.platform, kind="account")
     except AppException as error:
         _finish(row.id, status="failed", error=error.to_dict())
         raise
-    sealed = key_ring().encrypt(_tokens_to_json(tokens), context=_place(row.id, "tokens"))
     _finish(
-        row.id, status="authorized", tokens_encrypted=sealed, choices=choices, expires_at=clock.now() + LIFE
+        row.id,
+        status="authorized",
+        tokens_encrypted=key_ring().encrypt(grants.pack(tokens, accounts), context=_place(row.id, "tokens")),
+        choices=grants.choices(accounts),
+        expires_at=clock.now() + LIFE,
     )
     return row
 
@@ -159,31 +151,6 @@ def _finish(connection_id: uuid.UUID, **values: Any) -> None:
     db.session.commit()
 
 
-def _choices(accounts: Sequence[RemoteAccount]) -> list[JsonObject]:
-    """Return the accounts as they are stored and offered, with nothing in them that could do harm."""
-    return [
-        {
-            "id": account.remote_id,
-            "username": _text(account.username),
-            "display_name": _text(account.display_name),
-            "avatar_url": _url(account.avatar_url),
-            "profile_url": _url(account.profile_url),
-        }
-        for account in accounts
-        if account.remote_id and account.remote_id == _text(account.remote_id)
-    ]
-
-
-def _text(value: str) -> str:
-    return value.encode("utf-8", "replace").decode().replace("\0", "")[:MAX_TEXT]
-
-
-def _url(value: str | None) -> str | None:
-    """Return an address a page may link to, or None."""
-    usable = value is not None and value.startswith(("https://", "http://")) and value.isascii()
-    return value if usable and value is not None and len(value) <= MAX_URL else None
-
-
 # -- the choice
 
 
@@ -199,10 +166,11 @@ def complete(
     _check_ready(row)
     chosen = _chosen(row.choices, choice_ids)
     opened = key_ring().decrypt(row.tokens_encrypted or "", context=_place(row.id, "tokens"))
+    grant = grants.unpack(opened)
     try:
         ids = channels.connect(
-            chosen,
-            tokens=_tokens_from_json(opened),
+            [choice | grant.own[choice["id"]] for choice in chosen],
+            tokens=grant.tokens,
             platform=registry().get(row.platform),
             workspace_id=row.workspace_id,
             server=row.server,
@@ -243,31 +211,5 @@ def _chosen(choices: list[JsonObject], ids: Collection[str] | None) -> list[Json
     return [offered[id_] for id_ in dict.fromkeys(ids)]
 
 
-# -- tokens on their way from the browser's return to the choice
-
-
 def _place(connection_id: uuid.UUID, column: str) -> str:
     return f"connections:{column}:{connection_id}"
-
-
-def _tokens_to_json(tokens: Tokens) -> str:
-    return json.dumps(
-        {
-            "access_token": tokens.access_token,
-            "refresh_token": tokens.refresh_token,
-            "expires_at": tokens.expires_at.isoformat() if tokens.expires_at else None,
-            "refresh_expires_at": tokens.refresh_expires_at.isoformat()
-            if tokens.refresh_expires_at
-            else None,
-            "scopes": sorted(tokens.scopes),
-        }
-    )
-
-
-def _tokens_from_json(text: str) -> Tokens:
-    values = json.loads(text)
-    times = {
-        name: datetime.fromisoformat(values[name]) if values[name] else None
-        for name in ("expires_at", "refresh_expires_at")
-    }
-    return Tokens(**(values | times | {"scopes": frozenset(values["scopes"])}))

@@ -20,8 +20,10 @@ from app import clock
 from app.config import Settings
 from app.extensions import db
 from app.models import Channel, Connection, Credential, Target
+from app.platforms.base import Consent, Login, RemoteAccount
 from app.platforms.registry import setting_specs
-from app.services.credentials import reveal
+from app.platforms.tiktok import TikTok
+from app.services.credentials import reveal, reveal_own
 from tests import factories
 from tests.conftest import SettingsMaker
 from tests.factories import Person
@@ -83,7 +85,7 @@ def code(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json["error"]["code"]
 
 
-def only(app: Flask, model: type) -> Any:
+def only(app: Flask, model: type[Any]) -> Any:
     with app.app_context():
         (found,) = db.session.scalars(select(model)).all()
         db.session.expunge(found)
@@ -259,11 +261,55 @@ def test_another_workspaces_connection_does_not_exist(
         ({"platform": "nowhere"}, "PLATFORM_VALIDATION_ERROR"),
         ({"platform": "tiktok", "server": "https://example.com"}, "PLATFORM_VALIDATION_ERROR"),
         ({"platform": "tiktok", "credentials": {"password": "x"}}, "PLATFORM_VALIDATION_ERROR"),
+        ({"platform": "tiktok", "login": "by_owl"}, "PLATFORM_VALIDATION_ERROR"),
         ({}, "VALIDATION_ERROR"),
     ],
 )
 def test_what_cannot_be_connected_is_refused(person: Browser, body: dict[str, Any], name: str) -> None:
     assert code(person.send("POST", "/connections", body)) == (422, name)
+
+
+def test_the_login_that_was_chosen_is_kept_and_told_to_the_adapter(
+    app: Flask, person: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    real = TikTok.consent
+    ways = tuple(Login(name, name, ("CLIENT_KEY",)) for name in ("by_phone", "by_letter"))
+    monkeypatch.setattr(TikTok, "logins", ways)
+
+    def consent(self: TikTok, *, state: str, login: str = "") -> Consent:
+        told.append(login)
+        return real(self, state=state)
+
+    monkeypatch.setattr(TikTok, "consent", consent)
+
+    begun = person.send("POST", "/connections", {"platform": "tiktok", "login": "by_letter"})
+
+    assert (begun.status_code, begun.json["login"], told) == (201, "by_letter", ["by_letter"])
+    assert only(app, Connection).login == "by_letter"
+
+
+@pytest.mark.usefixtures("database_url")
+def test_an_accounts_own_token_and_details_reach_its_channel_and_no_answer(
+    app: Flask, person: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [
+        RemoteAccount(name, name, name, None, None, f"secret-{name}", {"kind": name}) for name in ("a", "b")
+    ]
+    monkeypatch.setattr(TikTok, "accounts", lambda _self, _tokens: pages)
+    begun = person.begin()
+    person.client.get(person.consent(begun))
+    waiting = only(app, Connection)
+
+    path = f"/connections/{begun.json['id']}"
+    asked = person.send("GET", path)
+    done = person.send("POST", f"{path}/complete", {"choice_ids": ["b"]})
+
+    assert "secret" not in asked.text + done.text + str(waiting.choices) + str(waiting.tokens_encrypted)
+    channel = only(app, Channel)
+    with app.app_context():
+        assert reveal_own(channel.id, channel.access_token_encrypted) == "secret-b"
+    assert (channel.remote_id, channel.details) == ("b", {"kind": "b"})
 
 
 # -- again
@@ -299,8 +345,6 @@ def test_an_answer_without_refresh_token_keeps_the_old_one(
     person.connect()
     first = only(app, Credential)
     from dataclasses import replace
-
-    from app.platforms.tiktok import TikTok
 
     real = TikTok.exchange
     monkeypatch.setattr(
