@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ UNTOUCHED = (
     BEFORE_INTENT | IN_FLIGHT | {"awaiting_user"}
 )  # what still waits for something keeps what it needs
 
+CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 UNDONE_STEPS = ("waiting", "doing", "recurring")
 
 
@@ -68,7 +70,9 @@ def forget(platform: str, remote_id: str) -> dict[str, str]:
 
 def find(code: str) -> DeletionRequest:
     """Return the request a code stands for. Raises ResourceNotFoundError."""
-    found = db.session.scalar(select(DeletionRequest).where(DeletionRequest.code == code))
+    looks_like_one = CODE.fullmatch(code) is not None
+    query = select(DeletionRequest).where(DeletionRequest.code == code)
+    found = db.session.scalar(query) if looks_like_one else None
     if found is None:
         raise ResourceNotFoundError("There is no deletion request with this code.")
     return found

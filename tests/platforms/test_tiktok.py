@@ -353,32 +353,6 @@ def test_an_answer_without_a_list_of_videos_does_not_count_as_removed(
     assert unclear.value.kind == "transient"
 
 
-# -- limits
-
-
-def test_each_announcement_is_counted_before_it_is_made(
-    tiktok: Platform, sim: Sim, request_: PublishRequest
-) -> None:
-    counted: list[tuple[str, int, int]] = []
-
-    def reserve(bucket: str, cost: int) -> None:
-        counted.append((bucket, cost, len(sim.requests(operation="tiktok.init"))))
-
-    sim.settings(refuse_multi_chunk=True)
-    large = replace(request_, source=MemorySource(some_bytes(10_000_001)), reserve=reserve)
-    tiktok.stage(large, None, Saved())
-    assert counted == [("init", 1, 0), ("init", 1, 1)]
-
-
-def test_a_used_up_limit_stops_the_announcement(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
-    def refuse(_bucket: str, _cost: int) -> None:
-        raise PlatformRateLimitError(platform="tiktok", kind="rate")
-
-    with pytest.raises(PlatformRateLimitError):
-        tiktok.stage(replace(request_, reserve=refuse), None, Saved())
-    assert sim.requests(operation="tiktok.init") == []
-
-
 # -- tables
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from app import clock
-from app.exceptions import PlatformAPIError, PlatformAuthError
+from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError
 from app.platforms.base import Platform, PublishRequest, Stats
 from tests.platforms.conftest import RegistryMaker
-from tests.platforms.sources import make_request, some_bytes
-from tests.platforms.test_tiktok import CASE, make_account, post
+from tests.platforms.sources import MemorySource, make_request, some_bytes
+from tests.platforms.test_tiktok import CASE, Saved, make_account, post
 from tests.sandbox_server import Sim
 
 
@@ -135,3 +135,29 @@ def test_without_the_scope_to_list_no_figures_are_asked_for(tiktok: Platform, si
     account = make_account(sim, scopes=["user.info.basic", "video.publish"])
     assert tiktok.stats(account, ["7"]) == {}
     assert sim.requests(operation="tiktok.video_query") == []
+
+
+# -- limits
+
+
+def test_each_announcement_is_counted_before_it_is_made(
+    tiktok: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    counted: list[tuple[str, int, int]] = []
+
+    def reserve(bucket: str, cost: int) -> None:
+        counted.append((bucket, cost, len(sim.requests(operation="tiktok.init"))))
+
+    sim.settings(refuse_multi_chunk=True)
+    large = replace(request_, source=MemorySource(some_bytes(10_000_001)), reserve=reserve)
+    tiktok.stage(large, None, Saved())
+    assert counted == [("init", 1, 0), ("init", 1, 1)]
+
+
+def test_a_used_up_limit_stops_the_announcement(tiktok: Platform, sim: Sim, request_: PublishRequest) -> None:
+    def refuse(_bucket: str, _cost: int) -> None:
+        raise PlatformRateLimitError(platform="tiktok", kind="rate")
+
+    with pytest.raises(PlatformRateLimitError):
+        tiktok.stage(replace(request_, reserve=refuse), None, Saved())
+    assert sim.requests(operation="tiktok.init") == []
