@@ -106,6 +106,11 @@ class Settings:
     login_rate_limit: str = _setting("10 per minute; 100 per hour", "Logins per address and per e-mail.")
     api_rate_limit: str = _setting("600 per minute", "Requests per principal, else per address.")
 
+    outgoing_networks: tuple[str, ...] = _setting(
+        (),
+        "Private networks webhooks may reach, as 10.1.0.0/16, comma-separated. Empty: public addresses only.",
+    )
+
     # -- mail: invitations and forgotten passwords
     smtp_url: str = _setting(
         "",

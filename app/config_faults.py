@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,9 +33,20 @@ def faults(settings: Settings) -> list[str]:
         found.append(f"PUBLIC_URL must begin with http:// or https://, found {settings.public_url!r}.")
     if not settings.sqlalchemy_url.startswith(("sqlite:///", "postgresql+psycopg://")):
         found.append("DATABASE_URL must begin with sqlite:/// or postgresql+psycopg://.")
+    found += _network_faults(settings.outgoing_networks)
     if settings.smtp_url and urlsplit(settings.smtp_url).scheme not in {"smtp", "smtps", "smtp+plain"}:
         found.append("SMTP_URL must begin with smtp://, smtps:// or smtp+plain://.")
     return found + (_production_faults(settings) if settings.is_production else [])
+
+
+def _network_faults(networks: tuple[str, ...]) -> list[str]:
+    found = []
+    for text in networks:
+        try:
+            ip_network(text)
+        except ValueError:
+            found.append(f"OUTGOING_NETWORKS must hold networks such as 10.1.0.0/16, found {text!r}.")
+    return found
 
 
 def _production_faults(settings: Settings) -> list[str]:

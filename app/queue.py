@@ -41,12 +41,12 @@ MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 900)
 EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 300)
 STAGE_TARGET = Task("jobs.publish.stage_target", "stage", 900)
 CALL_PLATFORM = Task("jobs.publish.call_platform", "commit", 120)
+FAN_OUT_EVENTS = Task("jobs.webhooks.fan_out_events", "default", 60)
+DELIVER_EVENT = Task("jobs.webhooks.deliver_event", "default", 60)
 SEND_MAIL = Task("jobs.mail.send_mail", "default", 120)
+RUN_STEP = Task("jobs.steps.run_step", "default", 180)
 REFRESH_CREDENTIAL = Task("jobs.credentials.refresh_credential", "default", 120)
-TASKS: dict[str, Task] = {
-    task.function: task
-    for task in (MEASURE_VIDEO, EXPIRE_UPLOAD, STAGE_TARGET, CALL_PLATFORM, REFRESH_CREDENTIAL, SEND_MAIL)
-}
+TASKS: dict[str, Task] = {task.function: task for task in list(globals().values()) if isinstance(task, Task)}
 
 
 class JobNotAllowed(Exception):  # noqa: N818 - reads as what happened

@@ -12,6 +12,7 @@ from app.models.step import Step
 from app.models.target import Target, TargetRef
 from app.models.user import ApiKey, LoginSession, User
 from app.models.video import Rendition, Upload, Video
+from app.models.webhook import Delivery, Webhook
 from app.models.workspace import Invitation, Membership, Workspace
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Connection",
     "Credential",
     "DeletionRequest",
+    "Delivery",
     "Event",
     "IdempotencyKey",
     "Instance",
@@ -38,5 +40,6 @@ __all__ = [
     "Upload",
     "User",
     "Video",
+    "Webhook",
     "Workspace",
 ]

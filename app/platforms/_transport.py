@@ -122,7 +122,7 @@ def _this_budget() -> Budget | None:
     return getattr(_current, "budget", None)
 
 
-class _PlainConnection(HTTPConnection):
+class PlainConnection(HTTPConnection):
     def connect(self) -> None:
         super().connect()
         plain = self.sock
@@ -132,7 +132,7 @@ class _PlainConnection(HTTPConnection):
         self.sock.settimeout(seconds)
 
 
-class _TlsConnection(HTTPSConnection):
+class TlsConnection(HTTPSConnection):
     """Its sockets are made by the context below."""
 
     @property
@@ -169,11 +169,11 @@ class _OpensAhead(HTTPConnectionPool):
 
 
 class _PlainPool(_OpensAhead):
-    ConnectionCls = _PlainConnection
+    ConnectionCls = PlainConnection
 
 
 class _TlsPool(_OpensAhead, HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+    ConnectionCls = TlsConnection
 
 
 class Adapter(HTTPAdapter):
@@ -184,7 +184,7 @@ class Adapter(HTTPAdapter):
         super().__init__(pool_connections=4, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=_tls(self._ca_file), blocksize=BLOCK_BYTES, **kwargs)
+        super().init_poolmanager(*args, ssl_context=tls_context(self._ca_file), blocksize=BLOCK_BYTES, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
@@ -200,7 +200,7 @@ class Adapter(HTTPAdapter):
 
 
 @functools.cache
-def _tls(ca_file: str) -> ssl.SSLContext:
+def tls_context(ca_file: str) -> ssl.SSLContext:
     """Return the process's context for these authorities: loading them costs more than a handshake."""
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

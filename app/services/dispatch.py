@@ -21,20 +21,33 @@ from app.domain import target_error
 from app.domain.target_state import WAITING
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.models import Channel, Credential, Mail, Target, TargetRef, Upload, Video
+from app.models import Channel, Credential, Delivery, Mail, Step, Target, TargetRef, Upload, Video, Webhook
 from app.models.base import WorkMixin
 from app.monitoring import track_video_post
 from app.queue import (
     CALL_PLATFORM,
+    DELIVER_EVENT,
     EXPIRE_UPLOAD,
+    FAN_OUT_EVENTS,
     MEASURE_VIDEO,
     REFRESH_CREDENTIAL,
+    RUN_STEP,
     SEND_MAIL,
     STAGE_TARGET,
     Task,
     carrier,
 )
-from app.services import credentials, instance, mails, measuring, publishing, refusals, uploads
+from app.services import (
+    credentials,
+    deliveries,
+    instance,
+    mails,
+    measuring,
+    publishing,
+    refusals,
+    step_ends,
+    uploads,
+)
 
 logger = get_logger(__name__)
 BATCH = 500
@@ -59,7 +72,10 @@ WORK: tuple[Work, ...] = (
     Work(Video, MEASURE_VIDEO, measuring.give_up),
     Work(Upload, EXPIRE_UPLOAD, uploads.give_up),
     Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
+    Work(Step, RUN_STEP, step_ends.give_up),
     Work(Mail, SEND_MAIL, mails.give_up),
+    Work(Webhook, FAN_OUT_EVENTS, deliveries.give_up_fan_out),
+    Work(Delivery, DELIVER_EVENT, deliveries.give_up),
 )
 
 
@@ -67,6 +83,7 @@ def tick() -> float:
     """Claim and hand over everything that is due; return how many seconds may pass before the next look."""
     now = clock.now()
     release_holds(now)
+    deliveries.notice()
     jobs: list[Job] = []
     for work in WORK:
         jobs += claim(work, now)

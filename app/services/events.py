@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -21,7 +22,12 @@ def list_events(principal: Principal, *, after: int, limit: int) -> tuple[list[E
     Numbers are given out before transactions commit, so a lower one may become visible after a higher one. A
     reader must never step over it: the list ends before a gap that may still be filled.
     """
-    query = select(Event).where(Event.workspace_id == principal.workspace_id, Event.seq > after)
+    return read(principal.workspace_id, after=after, limit=limit)
+
+
+def read(workspace_id: uuid.UUID, *, after: int, limit: int) -> tuple[list[Event], int]:
+    """Return a workspace's events as `list_events` does."""
+    query = select(Event).where(Event.workspace_id == workspace_id, Event.seq > after)
     rows = list(db.session.scalars(query.order_by(Event.seq).limit(limit)))
     if rows and db.engine.dialect.name == "postgresql":
         settled = _settled_up_to(after, rows[-1].seq)
