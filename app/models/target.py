@@ -55,6 +55,7 @@ class Target(WorkMixin, Owned):
         Index(None, "workspace_id", "id"),
         Index(None, "workspace_id", "due_at", "id"),
         Index(None, "channel_id", "content_hash"),
+        Index(None, "platform", "due_at"),
         Index(None, "video_id"),
         work_index("targets", "next_at IS NOT NULL AND hold IS NULL"),
         Index(
@@ -141,25 +142,36 @@ class Target(WorkMixin, Owned):
         before: Collection[State],
         after: State,
         fenced: bool = True,
-        unheld: bool = False,
         **values: Any,
     ) -> set[uuid.UUID]:
-        """Take many targets at once, as `move`; return the ids of those that were moved.
-
-        `unheld` also asks that nothing holds the row back: the last look before an intent is written.
-        """
+        """Take many targets at once, as `move`; return the ids of those that were moved."""
         assert all(may_move(state, after) for state in before), (before, after)
         if not refs:
             return set()
         public = {STATUS[state] for state in before} != {STATUS[after]}
         if public:
             Post.lock(ref.post_id for ref in refs)
-        moved = cls._update(refs, before=before, after=after, fenced=fenced, unheld=unheld, values=values)
+        moved = cls._update(refs, before=before, after=after, fenced=fenced, values=values)
         if public and moved:
             touched = [ref for ref in refs if ref.id in moved]
             Post.refresh_status(ref.post_id for ref in touched)
             Event.record_many(f"target.{after}", touched)
         return moved
+
+    @classmethod
+    def lock_many(cls, refs: Sequence[TargetRef], *, states: Collection[State]) -> set[uuid.UUID]:
+        """Lock those that are still ours, in one of `states` and held by nothing; return their ids.
+
+        Lock their posts first (see Post.lock): until the transaction ends, a `move_many` of them succeeds.
+        """
+        query = (
+            select(cls.id)
+            .where(cls.id.in_([ref.id for ref in refs]), cls.state.in_(list(states)), cls.hold.is_(None))
+            .where(cls.fence == case(_fences(refs), value=cls.id))
+            .order_by(cls.id)
+            .with_for_update()
+        )
+        return set(db.session.scalars(query))
 
     @classmethod
     def _update(
@@ -169,7 +181,6 @@ class Target(WorkMixin, Owned):
         before: Collection[State],
         after: State,
         fenced: bool,
-        unheld: bool,
         values: Mapping[str, Any],
     ) -> set[uuid.UUID]:
         statement = (
@@ -182,8 +193,6 @@ class Target(WorkMixin, Owned):
             statement = statement.where(cls.fence == case(_fences(refs), value=cls.id))
         else:
             statement = statement.values(fence=cls.fence + 1, lease_until=None, attempts=0)
-        if unheld:
-            statement = statement.where(cls.hold.is_(None))
         return set(db.session.scalars(statement.returning(cls.id)))
 
     @classmethod

@@ -8,44 +8,62 @@ from datetime import datetime, timedelta
 
 from app import clock
 from app.domain.target_error import target_error
-from app.exceptions import RepostTooSoonError
+from app.domain.target_state import State
+from app.exceptions import PlatformAPIError, RepostTooSoonError
 from app.extensions import db, settings
-from app.models import ChannelContent, Target
-from app.models.limits import REPOST_GAP
+from app.models import ChannelContent, Post, Target
+from app.models.limits import REPOST_GAP, ContentUse
 from app.monitoring import track_video_post
+from app.services import quotas
+from app.services.leases import FREE
 from app.services.publishing import Loaded, open_attempts
+from app.services.refusals import refuse
 
 
 def write_intents(items: Sequence[Loaded]) -> list[Loaded]:
     """Write down that these targets are about to be published; return those that really may be. Commits.
 
     A target that was cancelled, held, or claimed by somebody else since drops out, and so does one whose
-    channel had the same content within 24 hours. From here on only an answer, or asking, settles them.
+    channel had the same content within 24 hours, or for which no quota is left. From here on only an answer,
+    or asking, settles them. Locks posts, targets, contents, quotas, in this order (as services/settling does).
     """
     now = clock.now()
+    Post.lock(item.ref.post_id for item in items)
+    ours = Target.lock_many([item.ref for item in items], states={"staged"})
+    once = {item.ref.id: item for item in items}  # a claim handed in twice is one claim
+    held = [item for id_, item in once.items() if id_ in ours]
+    fresh = _reserve_contents(held, now)
+    over_quota = quotas.reserve_posts(fresh, at=now)
+    ready = _write(now, [item for item in fresh if item.ref.id not in over_quota])
+    kept = {item.ref.id for item in fresh}
+    failed = [item for item in held if item.ref.id not in kept and _fail_repost(item, now)]
+    for item in fresh:
+        if error := over_quota.get(item.ref.id):
+            failed += [item] if _refuse(item, error) == "failed" else []
+    db.session.commit()
+    for item in failed:
+        track_video_post(platform=item.platform.name, status="failed")
+    return ready
+
+
+def _write(now: datetime, items: Sequence[Loaded]) -> list[Loaded]:
+    """Move targets that are locked to `publishing`, count the start, open the ledger."""
+    if not items:
+        return []
     lease_until = now + timedelta(seconds=settings().commit_lease_seconds)
     patience = timedelta(seconds=max(item.commit_deadline for item in items) + settings().settle_seconds)
     moved = Target.move_many(
         [item.ref for item in items],
         before={"staged"},
         after="publishing",
-        unheld=True,
         lease_until=lease_until,
         next_at=lease_until + patience,
         committed_at=now,
         asked=0,
         error=None,
+        attempts=Target.attempts + 1,
     )
-    held = [_under(item, lease_until, now) for item in items if item.ref.id in moved]
-    clear = [item for item in held if _reserve_content(item, now)]
-    Target.count_starts([item.ref for item in clear])
-    ready = open_attempts(clear)
-    db.session.commit()
-    may_go = {item.ref.id for item in clear}
-    for item in held:
-        if item.ref.id not in may_go:
-            track_video_post(platform=item.platform.name, status="failed")
-    return ready
+    return open_attempts([_under(item, lease_until, now) for item in items if item.ref.id in moved])
 
 
 def _under(item: Loaded, lease_until: datetime, now: datetime) -> Loaded:
@@ -53,15 +71,22 @@ def _under(item: Loaded, lease_until: datetime, now: datetime) -> Loaded:
     return replace(item, lease_until=lease_until, lease_monotonic=ends, state="publishing", committed_at=now)
 
 
-def _reserve_content(item: Loaded, now: datetime) -> bool:
-    if ChannelContent.reserve(
-        channel_id=item.channel_id, content_hash=item.content_hash, target_id=item.ref.id, at=now
-    ):
-        return True
-    last = db.session.get_one(ChannelContent, (item.channel_id, item.content_hash))
+def _reserve_contents(items: Sequence[Loaded], now: datetime) -> list[Loaded]:
+    uses = [ContentUse(item.channel_id, item.content_hash, item.ref.id) for item in items]
+    taken = ChannelContent.reserve_many(uses, at=now)
+    return [item for item in items if item.ref.id in taken]
+
+
+def _fail_repost(item: Loaded, now: datetime) -> bool:
+    last = db.session.get_one(ChannelContent, (item.channel_id, item.content_hash), populate_existing=True)
     allowed_at, name = last.last_at + REPOST_GAP, item.platform.name
     hours = (allowed_at - now).total_seconds() / 3600
     error = RepostTooSoonError(platform=name, hours_remaining=hours, next_allowed_at=allowed_at)
     shown = target_error(error.code, error.message, platform=name, kind="content", details=error.details)
-    Target.move(item.ref, before={"publishing"}, after="failed", error=shown, next_at=None, lease_until=None)
-    return False
+    return Target.move(item.ref, before={"staged"}, after="failed", **FREE, error=shown, next_at=None)
+
+
+def _refuse(item: Loaded, error: PlatformAPIError) -> State | None:
+    """No quota is left: the channel may take the content later; the user chose what becomes of the target."""
+    ChannelContent.release(channel_id=item.channel_id, content_hash=item.content_hash, target_id=item.ref.id)
+    return refuse(item, error, before={"staged"})

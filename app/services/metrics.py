@@ -18,11 +18,11 @@ from sqlalchemy import text as sql
 from app import clock
 from app.config import Settings
 from app.extensions import db, read_only, redis_client
-from app.models import Channel, Credential, QuotaWindow, Target
+from app.models import Channel, Credential, Target
 from app.models.target import ATTENTION
 from app.monitoring import register_collector
 from app.queue import QUEUES, carrier
-from app.services import clock_offset
+from app.services import clock_offset, quotas
 
 OVERDUE = timedelta(seconds=30)  # later than any healthy retry of the last step
 FAR = timedelta(days=1)  # how much longer than this a post's late window may be and still be counted below
@@ -104,15 +104,11 @@ def _attention() -> Iterator[Metric]:
 
 
 def _quota_left() -> Metric:
-    now = clock.now()
-    return _labelled(
-        "quota_left",
-        "What is left of the tightest quota window now, by platform and bucket.",
-        ["platform", "bucket"],
-        select(QuotaWindow.platform, QuotaWindow.bucket, func.min(QuotaWindow.maximum - QuotaWindow.used))
-        .where(QuotaWindow.starts_at <= now, QuotaWindow.ends_at > now)
-        .group_by(QuotaWindow.platform, QuotaWindow.bucket),
-    )
+    text = "What is left of the tightest quota window now, by platform and bucket."
+    family = GaugeMetricFamily("quota_left", text, labels=["platform", "bucket"])
+    for labels, units in quotas.left().items():
+        family.add_metric(labels, units)
+    return family
 
 
 # -- Redis

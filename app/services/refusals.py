@@ -16,6 +16,7 @@ from app.models import Target, TargetRef
 from app.services.leases import FREE
 from app.services.publishing import Loaded
 
+QUOTA_MARGIN = timedelta(minutes=15)  # what staging needs once a new window has begun
 OVER_QUOTA_PAUSE = timedelta(hours=24)  # when the platform does not say how long
 
 
@@ -46,10 +47,16 @@ def _fail(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) -
 
 
 def _over_quota(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) -> State | None:
-    """A day's quota is used up: the user chose whether the post fails or waits for the next window."""
+    """A day's quota is used up: the user chose whether the post fails or waits for the next window.
+
+    Work ahead of time that can be done in the next window without being late just waits.
+    """
+    until = quota_returns_at(error)
+    if until <= item.due_at - QUOTA_MARGIN:
+        Target.note(item.ref, **FREE, next_at=until, error=error.to_dict())
+        return None
     if item.if_over_quota != "defer":
         return _fail(item, error, before=before)
-    until = quota_returns_at(error)
     Target.note(item.ref, **FREE, next_at=until, hold="quota", hold_until=until, error=error.to_dict())
     return None
 

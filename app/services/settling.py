@@ -7,18 +7,20 @@ from datetime import timedelta
 from typing import Any
 
 from app import clock
-from app.domain.target_state import State
+from app.domain.target_state import IN_FLIGHT, State
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.models import Post, Target
 from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, Rejected, Unknown
-from app.services import credentials, instance
+from app.services import credentials, instance, quotas
 from app.services.leases import FREE
 from app.services.outcomes import Outcome, after_call
 from app.services.publishing import Loaded, close_attempt
 from app.services.refusals import refuse
 from app.services.watching import after_watch
+
+_NOT_MADE = frozenset[State]({"staged", "scheduled", "failed"})  # after an intent: the post does not exist
 
 
 def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
@@ -26,18 +28,18 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
 
     None stands for a preflight that found nothing in the way. Commits.
     """
-    final: list[tuple[Loaded, str]] = []
     Post.lock(item.ref.post_id for item, _ in results)  # all at once: two workers never wait for each other
-    for item, outcome in sorted(results, key=lambda result: result[0].ref.id):
-        state = _settle_one(item, outcome)
-        if state in ("published", "failed", "unknown"):
-            final.append((item, state))
+    ordered = sorted(results, key=lambda result: result[0].ref.id)
+    ends = [(item, _settle_one(item, outcome)) for item, outcome in ordered]
+    quotas.give_back(item for item, state in ends if item.state in IN_FLIGHT and state in _NOT_MADE)
+    quotas.fill((item, error) for item, outcome in results if (error := _refusal(outcome)) is not None)
     generation = instance.advance() if any(item.kind == "commit" for item, _ in results) else None
     db.session.commit()
     if generation is not None:
         instance.record(generation)  # a snapshot taken between a claim and its post is an old one now
-    for item, ending in final:
-        count_ending(item, ending)
+    for item, state in ends:
+        if state in ("published", "failed", "unknown"):
+            count_ending(item, state)
     _doubt_tokens(results)
 
 
@@ -72,11 +74,14 @@ def _settle_one(item: Loaded, outcome: Outcome) -> State | None:
     return after_call(item, outcome)
 
 
+def _refusal(outcome: Outcome) -> PlatformAPIError | None:
+    found = outcome.error if isinstance(outcome, Rejected) else outcome
+    return found if isinstance(found, PlatformAPIError) else None
+
+
 def _facts(outcome: Outcome) -> dict[str, Any] | None:
-    if isinstance(outcome, PlatformAPIError):
-        return outcome.to_dict()
-    if isinstance(outcome, Rejected):
-        return outcome.error.to_dict()
+    if error := _refusal(outcome):
+        return error.to_dict()
     if isinstance(outcome, Unknown | HandleDead):
         return {"message": outcome.reason}
     return None

@@ -14,7 +14,7 @@ from app.models import Target
 from app.monitoring import capture_error
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
-from app.services import credentials, leases, publishing, refusals, settling
+from app.services import credentials, leases, publishing, quotas, refusals, settling
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
@@ -79,7 +79,11 @@ def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
 
 def _run(item: Loaded) -> Staged | Wait:
     stop_at = clock.monotonic() + settings().stage_yield_seconds
-    request = replace(item.request, should_yield=lambda: clock.monotonic() >= stop_at)
+    request = replace(
+        item.request,
+        should_yield=lambda: clock.monotonic() >= stop_at,
+        reserve=quotas.reserving(item.platform, item.channel_id),
+    )
 
     def save(handle: Handle) -> None:
         _save(item, handle)
@@ -128,6 +132,7 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     db.session.rollback()
     publishing.close_attempt(item, type(error).__name__, error=error.to_dict())
     state = refusals.refuse(item, error, before={"scheduled", "staging", "staged"})
+    quotas.fill([(item, error)])
     db.session.commit()
     if state == "failed":
         settling.count_ending(item, state)

@@ -47,10 +47,12 @@ def upgrade() -> None:
     with op.batch_alter_table('targets', schema=None) as batch_op:
         batch_op.add_column(sa.Column('stats', sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True))
         batch_op.add_column(sa.Column('stats_at', sa.DateTime(timezone=True), nullable=True))
+        batch_op.create_index(batch_op.f('ix_targets_platform_due_at'), ['platform', 'due_at'], unique=False)
 
 
 def downgrade() -> None:
     with op.batch_alter_table('targets', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_targets_platform_due_at'))
         batch_op.drop_column('stats_at')
         batch_op.drop_column('stats')
 
