@@ -76,8 +76,9 @@ class Sim:
     def freeze(self) -> None:
         self.call("POST", "clock", json={"freeze": True})
 
-    def account(self, username: str, **details: Any) -> dict[str, Any]:
-        return dict(self.call("POST", "accounts", json={"username": username, **details}))
+    def account(self, username: str, *, platform: str = "tiktok", **details: Any) -> dict[str, Any]:
+        body = {"platform": platform, "username": username, **details}
+        return dict(self.call("POST", "accounts", json=body))
 
     def token(
         self,

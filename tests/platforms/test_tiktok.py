@@ -40,6 +40,7 @@ CASE = Case(
     begin="tiktok.init",
     stretch=17_300_000,
     handle_seconds=3600,
+    overdue={"dead_upload_status": "PROCESSING_UPLOAD"},
     secret_keys=("upload_url",),
     hijack={
         "data": {

@@ -66,7 +66,9 @@ def test_the_user_name_comes_from_creator_info_without_the_profile_scope(tiktok:
 
 
 def test_what_the_account_offers_is_told_as_choices(tiktok: Platform, sim: Sim) -> None:
-    sim.account("sandbox_creator", duet_disabled=True, private=True, max_duration_seconds=60)
+    sim.account(
+        "sandbox_creator", platform="tiktok", duet_disabled=True, private=True, max_duration_seconds=60
+    )
     found = tiktok.posting_options(make_account(sim))
     assert found.choices == {
         "mode": ["inbox", "direct"],
