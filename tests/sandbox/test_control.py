@@ -78,8 +78,10 @@ def test_resetting_without_more_ends_tokens(tiktok: TikTok, sim: Sim) -> None:
     assert tiktok.creator_info().status_code == 401
 
 
-def test_two_accounts_exist_from_the_start(sim: Sim) -> None:
-    usernames = [account["username"] for account in sim.call("GET", "accounts")["accounts"]]
+def test_each_platform_has_two_accounts_from_the_start(sim: Sim) -> None:
+    accounts = sim.call("GET", "accounts")["accounts"]
+
+    usernames = [account["username"] for account in accounts if account["platform"] == "tiktok"]
 
     assert sorted(usernames) == ["sandbox_creator", "sandbox_second"]
 
@@ -123,8 +125,9 @@ def test_requests_are_recorded_without_secrets(tiktok: TikTok, sim: Sim) -> None
 
 
 def test_withdrawn_consent_ends_the_tokens(tiktok: TikTok, sim: Sim) -> None:
-    assert sim.call("POST", "grants/revoke", json={"account": "sandbox_creator"})["revoked"] == 1
+    named = {"platform": "tiktok", "account": "sandbox_creator"}
 
+    assert sim.call("POST", "grants/revoke", json=named)["revoked"] == 1
     assert tiktok.creator_info().status_code == 401
 
 

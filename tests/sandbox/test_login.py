@@ -132,7 +132,7 @@ def test_rotation_can_be_switched_off(tiktok: TikTok, sim: Sim) -> None:
 
 
 def test_another_client_cannot_refresh_the_token(tiktok: TikTok, sim: Sim) -> None:
-    sim.call("POST", "clients", json={"client_id": "other", "secret": "other-secret"})
+    sim.call("POST", "clients", json={"platform": "tiktok", "client_id": "other", "secret": "other-secret"})
 
     answer = tiktok.refresh(sim.token()["refresh_token"], client_key="other", client_secret="other-secret")
 

@@ -96,7 +96,7 @@ def test_a_failure_a_removal_and_a_withdrawn_consent_are_told(
     tiktok.publish("[sim:fail=spam_risk]")
     tiktok.publish("[sim:late-reject]")
     sim.advance(20)
-    sim.call("POST", "grants/revoke", json={"reason": 1})
+    sim.call("POST", "grants/revoke", json={"platform": "tiktok", "reason": 1})
 
     events = {notice["event"]: json.loads(notice["content"]) for notice in receiver.wait(5)}
 
