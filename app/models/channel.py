@@ -63,6 +63,7 @@ class Credential(WorkMixin, Owned):
     refresh_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     refreshed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     remote_user_id: Mapped[str | None] = mapped_column(default=None)
+    end_told_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     retries: Mapped[int] = mapped_column(default=0)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -155,15 +156,20 @@ def _store_grant(
     """
     old = _shared_credential(known)
     if old is not None and _serves_only(old.id, known):
-        columns = credentials.token_columns(old.id, tokens, refresh_ahead=platform.refresh_ahead)
+        columns = credentials.token_columns(
+            old.id,
+            tokens,
+            refresh_ahead=platform.refresh_ahead,
+            keeps_refresh_token=old.refresh_token_encrypted is not None,
+        )
         _overwrite(old.id, columns | _own_identity(platform))
         return old.id
     id_ = new_id()
-    columns = credentials.token_columns(id_, tokens, refresh_ahead=platform.refresh_ahead)
     if old is not None and old.refresh_token_encrypted and not tokens.refresh_token:
         kept = credentials.reveal(old.id, "refresh_token", old.refresh_token_encrypted)
-        columns["refresh_token_encrypted"] = credentials.seal(id_, "refresh_token", kept)
-        columns["refresh_expires_at"] = old.refresh_expires_at
+        ends_at = tokens.refresh_expires_at or old.refresh_expires_at
+        tokens = replace(tokens, refresh_token=kept, refresh_expires_at=ends_at)
+    columns = credentials.token_columns(id_, tokens, refresh_ahead=platform.refresh_ahead)
     db.session.add(
         Credential(
             id=id_,

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, update
 
 from app import clock, crash_points
+from app.domain.grant_life import GrantLife
 from app.domain.retry import backoff
 from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.extensions import db, key_ring
@@ -45,23 +46,34 @@ def reveal_own(channel_id: uuid.UUID, sealed: str) -> str:
     return key_ring().decrypt(sealed, context=f"channels:access_token:{channel_id}")
 
 
-def token_columns(credential_id: uuid.UUID, tokens: Tokens, *, refresh_ahead: timedelta) -> dict[str, Any]:
-    """Return the columns that store these tokens; an absent refresh token leaves the stored one alone."""
+def token_columns(
+    credential_id: uuid.UUID, tokens: Tokens, *, refresh_ahead: timedelta, keeps_refresh_token: bool = False
+) -> dict[str, Any]:
+    """Return the columns that store these tokens; an absent refresh token leaves the stored one alone.
+
+    `keeps_refresh_token`: there is a stored one that stays good.
+    """
+    now = clock.now()
+    renewable = keeps_refresh_token or tokens.refresh_token is not None
+    life = GrantLife(renewable, now, tokens.expires_at, tokens.refresh_expires_at)
     columns: dict[str, Any] = {
         "access_token_encrypted": seal(credential_id, "access_token", tokens.access_token),
         "expires_at": tokens.expires_at,
-        "refreshed_at": clock.now(),
-        "scopes": sorted(tokens.scopes),
-        "remote_user_id": tokens.user_id,
-        "next_at": tokens.expires_at - refresh_ahead if tokens.expires_at else None,
+        "refreshed_at": now,
+        "next_at": life.next_look(ahead=refresh_ahead, told_at=None),
         "status": "active",
         "error": None,
         "retries": 0,
         "attempts": 0,
         "lease_until": None,
     }
+    if tokens.scopes or not keeps_refresh_token:
+        columns["scopes"] = sorted(tokens.scopes)
+    if tokens.user_id or not keeps_refresh_token:
+        columns["remote_user_id"] = tokens.user_id
     if tokens.refresh_token:
         columns["refresh_token_encrypted"] = seal(credential_id, "refresh_token", tokens.refresh_token)
+    if tokens.refresh_expires_at or not keeps_refresh_token or tokens.refresh_token:
         columns["refresh_expires_at"] = tokens.refresh_expires_at
     return columns
 
@@ -69,8 +81,8 @@ def token_columns(credential_id: uuid.UUID, tokens: Tokens, *, refresh_ahead: ti
 def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
     """Return when the access token outlives `until`, refreshing it or waiting for whoever does.
 
-    Raises PlatformAuthError when the grant is dead, PlatformAPIError (transient) when it cannot be refreshed
-    now. No transaction is open on return, nor during the call.
+    One that nothing can refresh is good until it ends. Raises PlatformAuthError when the grant is dead,
+    PlatformAPIError (transient) when it cannot be refreshed now. No transaction is open then or meanwhile.
     """
     give_up_at = clock.monotonic() + WAIT_SECONDS
     while True:
@@ -78,7 +90,7 @@ def ensure_fresh(credential_id: uuid.UUID, *, until: datetime) -> None:
         db.session.commit()
         if row is None or row.status != "active":
             raise PlatformAuthError(platform=row.platform if row else "")
-        if row.expires_at is None or row.expires_at > until:
+        if row.expires_at is None or row.expires_at > (until if row.refresh_token_encrypted else clock.now()):
             return
         fence = _claim(credential_id, until=until)
         if fence is not None:
@@ -132,8 +144,9 @@ def refresh(credential_id: uuid.UUID, fence: int) -> None:
     except PlatformAPIError as error:
         _record_failure(row, fence, error)
         raise
-    crash_points.hit("refresh.after_call")
-    _keep(row, token_columns(credential_id, tokens, refresh_ahead=platform.refresh_ahead))
+    crash_points.hit("refresh.after_call", platform.name)
+    ahead = platform.refresh_ahead
+    _keep(row, token_columns(credential_id, tokens, refresh_ahead=ahead, keeps_refresh_token=True))
 
 
 def _keep(row: Credential, columns: dict[str, Any]) -> None:
@@ -141,25 +154,46 @@ def _keep(row: Credential, columns: dict[str, Any]) -> None:
 
     The platform may have ended the old token with its answer, so dropping the new one would kill the grant.
     """
-    kept = db.session.execute(
-        update(Credential)
-        .where(Credential.id == row.id, Credential.status == "active", _still_stored(row))
-        .values(**columns)
-        .execution_options(synchronize_session=False)
-    )
-    db.session.commit()
-    if not kept.rowcount:  # type: ignore[attr-defined]
-        logger.warning("renewed tokens of credential %s were dropped: it was connected anew", row.id)
+    while True:
+        kept = db.session.execute(
+            update(Credential)
+            .where(Credential.id == row.id, Credential.status == "active", _still_stored(row))
+            .values(**columns)
+            .execution_options(synchronize_session=False)
+        )
+        db.session.commit()
+        if kept.rowcount:  # type: ignore[attr-defined]
+            return
+        found = _sealed_anew(row)
+        if found is None:
+            logger.warning("renewed tokens of credential %s were dropped: it was connected anew", row.id)
+            return
+        row = found
 
 
 def _still_stored(row: Credential) -> ColumnElement[bool]:
     return Credential.refresh_token_encrypted == row.refresh_token_encrypted
 
 
+def _sealed_anew(row: Credential) -> Credential | None:
+    """Return the row as it is now if it holds the same refresh token under another seal (see `keys`)."""
+    now = db.session.scalar(
+        select(Credential)
+        .where(Credential.id == row.id, Credential.status == "active", ~_still_stored(row))
+        .execution_options(populate_existing=True)
+    )
+    db.session.commit()
+    return now if now and now.refresh_token_encrypted and _refresh_token(now) == _refresh_token(row) else None
+
+
+def _refresh_token(row: Credential) -> str:
+    return reveal(row.id, "refresh_token", row.refresh_token_encrypted or "")
+
+
 def _trade(row: Credential, platform: Platform) -> Tokens:
     if row.refresh_token_encrypted is None:
         raise PlatformAuthError(platform=row.platform)
-    return platform.refresh(reveal(row.id, "refresh_token", row.refresh_token_encrypted))
+    return platform.refresh(_refresh_token(row))
 
 
 def _record_failure(row: Credential, fence: int, error: PlatformAPIError) -> None:
@@ -191,21 +225,31 @@ def mark_dead(credential_id: uuid.UUID, error: PlatformAPIError, *where: ColumnE
     values = {"status": "needs_reconnect", "next_at": None, "lease_until": None, "error": error.to_dict()}
     marked = db.session.execute(statement.values(**values).execution_options(synchronize_session=False))
     if marked.rowcount:  # type: ignore[attr-defined]
-        _hold_channels(credential_id)
+        _hold_channels(Channel.credential_id == credential_id)
     db.session.commit()
 
 
-def doubt(credential_id: uuid.UUID, error: PlatformAPIError, *, used: datetime | None) -> None:
-    """The platform refused an access token: renew it before the next call, or, just renewed, call it dead.
+def doubt(
+    credential_id: uuid.UUID,
+    error: PlatformAPIError,
+    *,
+    used: datetime | None,
+    channel_id: uuid.UUID | None = None,
+) -> None:
+    """The platform refused a token: renew it before the next call, or, where that cannot help, call it dead.
 
     `used` is the `refreshed_at` that stood beside the token: one that was renewed since proves nothing
-    against its successor, and one that is being renewed is left to whoever does. Commits.
+    against its successor, and one that is being renewed is left to whoever does. A channel with a token of its
+    own answers for itself: nothing renews that token but its owner, and other channels go on. Commits.
     """
     now = clock.now()
     same = Credential.refreshed_at.is_(None) if used is None else Credential.refreshed_at == used
+    if channel_id is not None and _doubt_own(channel_id, Credential.id == credential_id, same):
+        return
     if used is not None and used > now - JUST_RENEWED:
         mark_dead(credential_id, error, same, _is_free(now))
         return
+    mark_dead(credential_id, error, same, _is_free(now), Credential.refresh_token_encrypted.is_(None))
     db.session.execute(
         update(Credential)
         .where(Credential.id == credential_id, Credential.status == "active", same, _is_free(now))
@@ -215,10 +259,23 @@ def doubt(credential_id: uuid.UUID, error: PlatformAPIError, *, used: datetime |
     db.session.commit()
 
 
-def _hold_channels(credential_id: uuid.UUID) -> None:
+def _doubt_own(channel_id: uuid.UUID, *grant: ColumnElement[bool]) -> bool:
+    """If the channel has a token of its own, and still has the grant it came with, it needs reconnecting."""
+    has_own = db.session.scalar(
+        select(Channel.id).where(Channel.id == channel_id, Channel.access_token_encrypted.is_not(None))
+    )
+    if has_own:
+        _hold_channels(
+            Channel.id == channel_id, Channel.credential_id.in_(select(Credential.id).where(*grant))
+        )
+    db.session.commit()
+    return has_own is not None
+
+
+def _hold_channels(*where: ColumnElement[bool]) -> None:
     channels = db.session.execute(
         update(Channel)
-        .where(Channel.credential_id == credential_id, Channel.status == "active")
+        .where(Channel.status == "active", *where)
         .values(status="needs_reconnect")
         .returning(Channel.id, Channel.workspace_id)
         .execution_options(synchronize_session=False)

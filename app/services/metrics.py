@@ -6,17 +6,18 @@ Database and Redis are read by collectors of their own: when one is away, the ot
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Flask
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from rq.job import Job
-from sqlalchemy import Executable, QueuePool, func, select
+from sqlalchemy import ColumnElement, Executable, QueuePool, func, select
 from sqlalchemy import text as sql
 
 from app import clock
 from app.config import Settings
+from app.domain.grant_life import ENDS_SOON
 from app.extensions import db, read_only, redis_client
 from app.models import Channel, Credential, Target
 from app.models.target import ATTENTION
@@ -26,7 +27,6 @@ from app.services import clock_offset, quotas
 
 OVERDUE = timedelta(seconds=30)  # later than any healthy retry of the last step
 FAR = timedelta(days=1)  # how much longer than this a post's late window may be and still be counted below
-EXPIRING = timedelta(days=7)
 
 
 def init_app(app: Flask, settings: Settings) -> None:  # noqa: ARG001 - every subsystem has this shape
@@ -65,7 +65,7 @@ def _database_gauges() -> Iterator[Metric]:
         "Active grants that end within 7 days and that only their owner can renew.",
         ["platform"],
         select(Credential.platform, func.count())
-        .where(Credential.status == "active", Credential.refresh_expires_at < clock.now() + EXPIRING)
+        .where(Credential.status == "active", _ends_by(clock.now() + ENDS_SOON))
         .group_by(Credential.platform),
     )
     yield _quota_left()
@@ -101,6 +101,12 @@ def _attention() -> Iterator[Metric]:
     for hold in sorted({hold for _, hold, _ in rows if hold}):
         held.add_metric([hold], sum(count for _, reason, count in rows if reason == hold))
     yield held
+
+
+def _ends_by(moment: datetime) -> ColumnElement[bool]:
+    """Does a grant end by then, as domain/grant_life has it?"""
+    unrenewable = Credential.refresh_token_encrypted.is_(None) & (Credential.expires_at < moment)
+    return (Credential.refresh_expires_at < moment) | unrenewable
 
 
 def _quota_left() -> Metric:

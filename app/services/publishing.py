@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, Select, insert, select
 
 from app import clock
 from app.domain.target_state import State
@@ -116,20 +116,24 @@ def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
     that failed, so that it neither stops the others nor comes back for ever.
     """
     fences = dict(claims)
-    rows = db.session.execute(
-        select(Target, Post, Channel, Credential, Video)
-        .join(Post, Post.id == Target.post_id)
-        .join(Channel, Channel.id == Target.channel_id)
-        .join(Credential, Credential.id == Channel.credential_id)
-        .join(Video, Video.id == Target.video_id)
-        .where(Target.id.in_(fences))
-        .execution_options(populate_existing=True)
-    ).all()
+    rows = db.session.execute(whole().where(Target.id.in_(fences))).all()
     ours = {row.Target.ref: _try_to_load(row) for row in rows if row.Target.fence == fences[row.Target.id]}
     db.session.rollback()
     Target.count_starts([ref for ref, item in ours.items() if item is None])
     db.session.commit()
     return [item for item in ours.values() if item is not None]
+
+
+def whole() -> Select[*tuple[Any, ...]]:
+    """Return the query of targets with all that is needed to deal with their platforms; see `request_of`."""
+    return (
+        select(Target, Post, Channel, Credential, Video)
+        .join(Post, Post.id == Target.post_id)
+        .join(Channel, Channel.id == Target.channel_id)
+        .join(Credential, Credential.id == Channel.credential_id)
+        .join(Video, Video.id == Target.video_id)
+        .execution_options(populate_existing=True)
+    )
 
 
 def _try_to_load(row: Row[*tuple[Any, ...]]) -> Loaded | None:
@@ -151,11 +155,11 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         kind=next_call(target, now),
         state=target.state,  # type: ignore[arg-type]  # a plain string column
         platform=platform,
-        request=_request(row, platform),
+        request=request_of(row, platform),
         handle=open_handle(target),
         request_id=row.Post.request_id,
         credential_id=row.Credential.id,
-        token_expires_at=row.Credential.expires_at,
+        token_expires_at=row.Credential.expires_at if row.Credential.status == "active" else now,
         token_refreshed_at=row.Credential.refreshed_at,
         channel_id=target.channel_id,
         content_hash=target.content_hash,
@@ -173,7 +177,8 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
     )
 
 
-def _request(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
+def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
+    """Return what an adapter may know of one target; `row` comes from `whole`."""
     target, post, video = row.Target, row.Post, row.Video
     facts = video.facts or {}
     return PublishRequest(

@@ -53,12 +53,12 @@ def count_ending(item: Loaded, state: str) -> None:
 
 def _doubt_tokens(results: Sequence[tuple[Loaded, Outcome]]) -> None:
     refused = {
-        (item.credential_id, item.token_refreshed_at): outcome
+        (item.credential_id, item.token_refreshed_at, item.channel_id): outcome
         for item, outcome in results
         if isinstance(outcome, PlatformAPIError) and outcome.kind == "reauth"
     }
-    for (credential_id, used), error in refused.items():
-        credentials.doubt(credential_id, error, used=used)
+    for (credential_id, used, channel_id), error in refused.items():
+        credentials.doubt(credential_id, error, used=used, channel_id=channel_id)
 
 
 def _settle_one(item: Loaded, outcome: Outcome) -> State | None:

@@ -39,6 +39,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table('credentials', schema=None) as batch_op:
         batch_op.add_column(sa.Column('remote_user_id', sa.String(), nullable=True))
+        batch_op.add_column(sa.Column('end_told_at', sa.DateTime(timezone=True), nullable=True))
         batch_op.create_index(batch_op.f('ix_credentials_platform_remote_user_id'), ['platform', 'remote_user_id'], unique=False)
 
     with op.batch_alter_table('steps', schema=None) as batch_op:
@@ -61,6 +62,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table('credentials', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_credentials_platform_remote_user_id'))
+        batch_op.drop_column('end_told_at')
         batch_op.drop_column('remote_user_id')
 
     with op.batch_alter_table('connections', schema=None) as batch_op:
