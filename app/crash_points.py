@@ -2,7 +2,9 @@
 
 `CRASH_POINTS=commit.after_intent,stage.after_save` (or `all`) arms them; config refuses it in production. An
 armed point fires when its file appears in DATA_DIR/crash, and takes the file away with it, so that the
-restarted process goes on: `touch var/crash/commit.after_intent`.
+restarted process goes on: `touch var/crash/commit.after_intent`. What the file says is done: `kill` (or nothing)
+SIGKILL, `term` SIGTERM, `raise` an exception, `stop` SIGSTOP, after `stopped.PID` was left beside it for whoever
+is to let the process go on. `commit.after_intent@NAME` fires only for that platform's posts.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ POINTS = (
     "commit.after_result",
     "locate.after_call",
     "refresh.after_call",
+    "step.after_intent",
+    "step.before_call",
+    "step.after_call",
 )
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 _armed: dict[str, Path] = {}
 
 
@@ -44,12 +50,27 @@ def arm(settings: Settings) -> None:
     _armed.update({name: folder / name for name in names})
 
 
-def hit(name: str) -> None:
-    """Die here by SIGKILL if this point is armed and its file lies there."""
+class CrashPointError(Exception):
+    """Raised at a point whose file says `raise`: it stands for any fault of our own."""
+
+
+def hit(name: str, *platforms: str) -> None:
+    """Do here what the point's file says, if it is armed and one lies there for anybody or these platforms."""
     if name not in _armed:
         return
-    try:
-        _armed[name].unlink()
-    except FileNotFoundError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
+    path = _armed[name]
+    for found in (path, *(path.with_name(f"{name}@{platform}") for platform in sorted({*platforms}))):
+        try:
+            action = found.read_text().strip() or "kill"
+            found.unlink()
+        except FileNotFoundError:
+            continue
+        _act(name, action)
+
+
+def _act(name: str, action: str) -> None:
+    if action == "raise":
+        raise CrashPointError(name)
+    if action == "stop":
+        _armed[name].with_name(f"stopped.{os.getpid()}").touch()
+    os.kill(os.getpid(), SIGNALS[action])

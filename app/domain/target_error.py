@@ -52,6 +52,12 @@ def expired(platform: str) -> dict[str, Any]:
     return target_error("EXPIRED", message, platform=platform, kind="account")
 
 
+def removed_by_user(platform: str) -> dict[str, Any]:
+    """Return what a target shows whose post was deleted through us: nothing is wrong, nothing is to be done."""
+    message = "The post was deleted at the platform because somebody of the workspace asked for it."
+    return target_error("REMOVED_BY_USER", message, platform=platform, kind="content") | {"action": None}
+
+
 def given_up(platform: str) -> dict[str, Any]:
     """Return the error of a target over which worker after worker died."""
     message = (

@@ -15,7 +15,8 @@ from app.models.base import Json, JsonObject, Noun, UtcDateTime
 
 
 class Attempt(Noun):
-    """One try of one step under one fence. `operation`: stage, preflight, commit, locate, watch.
+    """One try of one step under one fence. `operation`: stage, preflight, commit, locate, watch, remove,
+    `step.<kind>`, and `step.<kind>.locate` for asking whether it was done.
 
     `outcome` None: never completed, the worker died or its answer never came. `details` holds request ids
     and the platform's own log ids.

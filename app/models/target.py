@@ -29,6 +29,7 @@ from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, wor
 from app.models.channel import Channel
 from app.models.event import Event
 from app.models.post import Post
+from app.models.step import FIGURES, Step
 from app.models.video import Video
 from app.models.workspace import Workspace
 
@@ -117,6 +118,13 @@ class Target(WorkMixin, Owned):
     post = relationship("Post", back_populates="targets", lazy="raise")
     channel = relationship("Channel", lazy="raise")
     video = relationship("Video", lazy="raise")
+    steps = relationship(
+        "Step",
+        primaryjoin=lambda: (Target.id == Step.target_id) & (Step.kind != FIGURES),
+        order_by=lambda: Step.kind,
+        lazy="raise",
+        viewonly=True,
+    )
 
     @property
     def ref(self) -> TargetRef:

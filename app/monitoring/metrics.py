@@ -26,6 +26,9 @@ HTTP_DURATION = Histogram(
 )
 VIDEO_UPLOADS = Counter("video_uploads_total", "Total video uploads.", ["status"])
 VIDEO_POSTS = Counter("video_posts_total", "Total video posts.", ["platform", "status"])
+POST_STEPS = Counter(
+    "post_steps_total", "What follows a post, by how it ended.", ["platform", "kind", "status"]
+)
 PLATFORM_CALLS = Counter(
     "platform_api_calls_total", "Platform API calls.", ["platform", "operation", "status"]
 )
@@ -69,6 +72,11 @@ def track_video_upload(status: str) -> None:
 def track_video_post(platform: str, status: str) -> None:
     """Count how a target ended: success, failed, missed, unknown ..."""
     VIDEO_POSTS.labels(platform, status).inc()
+
+
+def track_post_step(platform: str, kind: str, status: str) -> None:
+    """Count how a step after a post ended: done, failed, unknown, cancelled."""
+    POST_STEPS.labels(platform, kind, status).inc()
 
 
 def track_platform_api_call(

@@ -40,7 +40,9 @@ def once(
 def once_streamed(
     key: str | None, effect: Callable[[Remember], Result], *, schema: type[Schema], status: int = 200
 ) -> Result | Response:
-    """Do as `once` for a body too long to be read twice: it is known by its headers and its length.
+    """Do as `once` for a body too long to be read twice, or for an effect that commits before it asks others.
+
+    The request is known by its headers and its length.
 
     No transaction is open while it is read, so of two at the same time the slower one is refused at its end.
     """

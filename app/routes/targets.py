@@ -10,9 +10,10 @@ from flask import Response
 from app.models import Attempt, Target
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import once, wanted_version
+from app.routes.idempotency import once, once_streamed, wanted_version
 from app.schemas.base import PageQuerySchema, page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
+from app.schemas.stats import FiguresSchema
 from app.schemas.targets import (
     AttemptSchema,
     ResolutionSchema,
@@ -21,7 +22,8 @@ from app.schemas.targets import (
     TargetSchema,
     TargetsQuerySchema,
 )
-from app.services import edits, targets
+from app.services import edits, removal, stats, targets
+from app.services.stats import Figures
 
 blp = Blueprint("targets", __name__, description="Targets: a post on one channel, with its own state.")
 
@@ -87,6 +89,27 @@ def retry_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.
     return once(
         headers["idempotency_key"],
         lambda remember: targets.retry(principal(), target_id, scheduled_at=at, remember=remember),
+        schema=TargetSchema,
+    )
+
+
+@blp.get("/targets/<uuid:target_id>/stats")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, FiguresSchema)
+def get_target_stats(target_id: uuid.UUID) -> Figures:
+    """Get a post's figures, asked from the platform if the last ones are older than ten minutes."""
+    return stats.get(principal(), target_id)
+
+
+@blp.post("/targets/<uuid:target_id>/remove")
+@blp.requires(role="editor", scope="publish")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, TargetSchema)
+def remove_target(headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+    """Delete the published post at its platform, where the platform allows that."""
+    return once_streamed(
+        headers["idempotency_key"],
+        lambda remember: removal.remove(principal(), target_id, remember=remember),
         schema=TargetSchema,
     )
 

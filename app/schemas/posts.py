@@ -86,6 +86,35 @@ class PostChangesSchema(PostTextsSchema):
             raise ValidationError("Say what to change.")
 
 
+class RepostSchema(Schema):
+    """When to post again: a time, now, or the first time that is allowed on each channel."""
+
+    scheduled_at = fields.String(
+        validate=validate.Length(1, 64), metadata={"description": TIME, "format": "date-time"}
+    )
+    scheduled_local = fields.String(validate=validate.Length(1, 64))
+    timezone = fields.String(validate=validate.Length(1, 64))
+    publish_now = fields.Boolean()
+    at_next_allowed = fields.Boolean(
+        metadata={
+            "description": "As soon as 24 hours lie between this and the same content, on each channel."
+        }
+    )
+    title = fields.String(allow_none=True, validate=validate.Length(max=MAX_TITLE))
+    caption = fields.String(allow_none=True, validate=validate.Length(max=MAX_CAPTION))
+    channel_ids = fields.List(
+        fields.UUID(),
+        validate=validate.Length(1, MAX_TARGETS),
+        metadata={"description": "Some of the post's channels; without it all."},
+    )
+    late_until = fields.String(
+        allow_none=True,
+        validate=validate.Length(1, 64),
+        metadata={"description": "Until when it is worth publishing late. " + TIME, "format": "date-time"},
+    )
+    if_over_quota = fields.String(validate=validate.OneOf(("fail", "defer")))
+
+
 class NewPostQuerySchema(Schema):
     dry_run = fields.Boolean(
         load_default=False,
@@ -138,7 +167,7 @@ class PreviewTargetSchema(TargetSchema):
     """A target that was not stored: what has no value before that is left out."""
 
     class Meta(Schema.Meta):
-        exclude = (*NOT_STORED, "post_id", "retries", "progress_bytes", "attempts_url")
+        exclude = (*NOT_STORED, "post_id", "retries", "progress_bytes", "steps", "attempts_url")
 
 
 class PreviewSchema(PostSchema):

@@ -80,6 +80,22 @@ class ResolutionSchema(Schema):
     url = fields.URL(load_default=None, schemes={"http", "https"}, validate=validate.Length(max=2000))
 
 
+class StepSchema(Schema):
+    """Something that follows a post. Its failure never changes the target."""
+
+    kind = fields.String(required=True, metadata={"description": "See GET /platforms."})
+    state = fields.String(
+        required=True,
+        metadata={
+            "type": "string",
+            "enum": ["waiting", "doing", "done", "failed", "unknown", "cancelled"],
+            "description": "unknown: it may be there, so it is not done again; somebody should look.",
+        },
+    )
+    result = fields.Dict(allow_none=True, required=True)
+    error = fields.Dict(allow_none=True, required=True)
+
+
 class TargetSchema(Schema):
     id = fields.UUID(required=True)
     post_id = fields.UUID(required=True)
@@ -127,6 +143,11 @@ class TargetSchema(Schema):
     remote_id = fields.String(allow_none=True, required=True)
     permalink = fields.String(allow_none=True, required=True)
     error = fields.Method("_error", allow_none=True, required=True, metadata={"type": "object"})
+    steps = fields.List(
+        fields.Nested(StepSchema),
+        required=True,
+        metadata={"description": "What follows the post once it is published: first comment, thumbnail ..."},
+    )
     attempts_url = fields.Method("_attempts_url", required=True, metadata={"type": "string", "format": "uri"})
     created_at = Instant(required=True)
     updated_at = Instant(required=True)

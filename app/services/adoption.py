@@ -22,7 +22,7 @@ from app.domain.target_state import IN_FLIGHT, WAITING
 from app.exceptions import AppException, PlatformAPIError
 from app.extensions import db
 from app.logging_config import get_logger, log_context
-from app.models import Target
+from app.models import Step, Target
 from app.platforms.base import HandleDead, Rejected, Unknown
 from app.queue import wake_dispatcher
 from app.services import credentials, instance, publishing, settling
@@ -70,6 +70,7 @@ def adopt(*, give_up: bool = False) -> Adoption | None:
             found[_write(item, outcome)] += 1
     if unanswered:
         return Adoption(found, unanswered, None)
+    Step.doubt_open()
     mark = instance.adopt()
     wake_dispatcher()
     return Adoption(found, 0, mark)

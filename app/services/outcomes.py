@@ -27,6 +27,7 @@ from app.platforms.base import (
     Rejected,
     Unknown,
 )
+from app.services import steps
 from app.services.leases import FREE
 from app.services.publishing import Loaded
 from app.services.refusals import quota_returns_at, try_again_at
@@ -70,7 +71,7 @@ def _move(item: Loaded, after: State, **values: Any) -> State | None:
 
 def _published(item: Loaded, outcome: Published) -> State | None:
     now = clock.now()
-    return _move(
+    moved = _move(
         item,
         "published",
         published_at=now,
@@ -81,6 +82,9 @@ def _published(item: Loaded, outcome: Published) -> State | None:
         asked=0,
         next_at=now + (WATCH_DELAYS[0] if outcome.complete else poll_delay(0)),
     )
+    if moved:
+        steps.plan(item, remote_id=outcome.remote_id)
+    return moved
 
 
 def _accepted(item: Loaded, outcome: Accepted) -> State | None:

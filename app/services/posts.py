@@ -89,8 +89,9 @@ def finish(post_id: uuid.UUID, *, remember: Remember = forget) -> Post:
 
 
 def _whole(query: Select[Post]) -> Select[Post]:
-    targets = selectinload(Post.targets).joinedload(Target.channel)
-    return query.options(targets).execution_options(populate_existing=True)
+    targets = selectinload(Post.targets)
+    shown = (targets.joinedload(Target.channel), targets.selectinload(Target.steps))
+    return query.options(*shown).execution_options(populate_existing=True)
 
 
 def _load(query: Select[Post]) -> Post | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
 from app.domain import schedule
@@ -20,13 +20,14 @@ from app.models import Attempt, Channel, Post, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import planning, repost
+from app.services import planning, repost, steps
 from app.services.changes import AFRESH
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import NO_HANDLE
 from app.services.platforms import registry
 from app.services.validation import Placed, check, spec_problems
 
+WHOLE = (joinedload(Target.channel), selectinload(Target.steps))  # what is shown of a target
 NEEDS_A_PERSON: tuple[State, ...] = ("unknown", "awaiting_user", "failed", "missed")
 
 
@@ -63,7 +64,7 @@ def list_targets(
             Target.state.in_(WAITING) & (func.coalesce(Target.hold, "") == "reconnect"),
         )
         query = query.where(stuck if needs_action else ~stuck)
-    query = query.options(joinedload(Target.channel))
+    query = query.options(*WHOLE)
     return paginate(query, by=(Target.due_at, Target.id), limit=limit, cursor=cursor, newest_first=False)
 
 
@@ -73,7 +74,7 @@ def get(principal: Principal, target_id: uuid.UUID) -> Target:
 
 
 def _load(query: Select[Target], target_id: uuid.UUID) -> Target:
-    query = query.where(Target.id == target_id).options(joinedload(Target.channel))
+    query = query.where(Target.id == target_id).options(*WHOLE)
     found = db.session.scalar(query.execution_options(populate_existing=True))
     if found is None:
         raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
@@ -103,7 +104,7 @@ def cancel(principal: Principal, target_id: uuid.UUID, *, remember: Remember = f
     )  # fmt: skip
     if not moved:
         _refuse(principal, target_id, "cancelled", BEFORE_INTENT)
-    return _finish(target_id, remember)
+    return finish(target_id, remember)
 
 
 def retry(
@@ -138,7 +139,7 @@ def retry(
     if not Target.move(ref, before=RETRYABLE, after="scheduled", fenced=False, **values):
         _refuse(principal, target_id, "retried", RETRYABLE)
     Target.reckon_holds(Target.id == target_id)
-    return _finish(target_id, remember)
+    return finish(target_id, remember)
 
 
 def _placed(target: Target, principal: Principal) -> Placed:
@@ -166,7 +167,9 @@ def resolve(
     after: State = "published" if outcome == "published" else "failed"
     if not Target.move(ref, before={"unknown"}, after=after, fenced=False, next_at=None, **values):
         _refuse(principal, target_id, "resolved", {"unknown"})
-    return _finish(target_id, remember)
+    if outcome == "published":
+        steps.plan_resolved(target_id)
+    return finish(target_id, remember)
 
 
 def _found_out(target: Target, outcome: str, url: str | None) -> dict[str, Any]:
@@ -197,7 +200,7 @@ def _refuse(principal: Principal, target_id: uuid.UUID, verb: str, allowed: Any)
     )
 
 
-def _finish(target_id: uuid.UUID, remember: Remember) -> Target:
+def finish(target_id: uuid.UUID, remember: Remember) -> Target:
     """Commit, wake the dispatcher, and return the target as it is now."""
     found = _load(select(Target), target_id)
     remember(found)

@@ -33,7 +33,11 @@ EVENTS: Mapping[str, str] = {
     "target.missed": "{channel} was missed: it was too late to publish.",
     "target.cancelled": "{channel} was cancelled.",
     "target.expired": "Nobody finished the post on {channel} in time.",
-    "target.removed": "The platform took the post off {channel}.",
+    "target.removed": "The post is no longer on {channel}.",
+    "step.done": "{step} on {channel} is done.",
+    "step.failed": "{step} on {channel} failed.",
+    "step.unknown": "It is not known whether {step} on {channel} was done. Somebody must look.",
+    "step.cancelled": "{step} on {channel} was not done: the post is gone.",
 }
 OPERATIONS: Mapping[str, str] = {
     "stage": "Uploading to {channel}",
@@ -41,6 +45,9 @@ OPERATIONS: Mapping[str, str] = {
     "commit": "Publishing on {channel}",
     "locate": "Asking {channel} what became of the post",
     "watch": "Looking after the post on {channel}",
+    "remove": "Deleting the post on {channel}",
+    "step": "{step} on {channel}",
+    "step.locate": "Asking {channel} about {step}",
 }
 OUTCOMES: Mapping[str, str] = {
     "Staged": "everything is ready.",
@@ -54,6 +61,11 @@ OUTCOMES: Mapping[str, str] = {
     "HandleDead": "it was certainly not posted; the upload must be done again.",
     "Rejected": "the platform refused it.",
     "Unknown": "the platform cannot tell.",
+    "Removed": "it is gone.",
+    "StepDone": "it is done.",
+    "StepNotDone": "it was certainly not done.",
+    "StepLater": "it is not possible yet.",
+    "StepUnknown": "the platform cannot tell.",
 }
 
 
@@ -92,7 +104,8 @@ def _events(post: Post, names: Mapping[uuid.UUID, str]) -> list[Entry]:
 def _event(row: Event, names: Mapping[uuid.UUID, str]) -> Entry:
     channel = names.get(row.target_id) if row.target_id else None
     plain = row.type.replace(".", " ").replace("_", " ").capitalize() + "."
-    sentence = EVENTS.get(row.type, plain).format(channel=channel or "A channel")
+    kind = str(row.data.get("kind", ""))
+    sentence = EVENTS.get(row.type, plain).format(channel=channel or "A channel", step=_step_name(kind))
     return Entry(row.created_at, "event", row.type, sentence, row.target_id, channel, row.data)
 
 
@@ -103,7 +116,12 @@ def _attempts(post: Post, names: Mapping[uuid.UUID, str]) -> list[Entry]:
 
 
 def _attempt(row: Attempt, channel: str) -> Entry:
-    doing = OPERATIONS.get(row.operation, f"{row.operation} on {{channel}}").format(channel=channel)
+    operation, step = row.operation, ""
+    if operation.startswith("step."):
+        _, step, question = (*operation.split("."), "")[:3]
+        operation = f"step.{question}" if question else "step"
+    plain = f"{operation} on {{channel}}"
+    doing = OPERATIONS.get(operation, plain).format(channel=channel, step=_step_name(step))
     details = {
         "outcome": row.outcome,
         "error": row.error,
@@ -113,6 +131,11 @@ def _attempt(row: Attempt, channel: str) -> Entry:
     return Entry(
         row.started_at, "attempt", row.operation, f"{doing}: {_end(row)}", row.target_id, channel, details
     )
+
+
+def _step_name(kind: str) -> str:
+    """Return a step's kind as people say it: first_comment is First comment."""
+    return kind.replace("_", " ").capitalize()
 
 
 def _shown(instant: datetime | None) -> str | None:

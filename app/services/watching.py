@@ -9,8 +9,9 @@ from app import clock
 from app.domain import target_error
 from app.domain.retry import poll_delay
 from app.domain.target_state import State
-from app.models import Target
+from app.models import Step, Target
 from app.platforms.base import Published, Rejected
+from app.services import removal, steps
 from app.services.leases import FREE
 from app.services.outcomes import WATCH_DELAYS, Outcome
 from app.services.publishing import Loaded
@@ -20,7 +21,7 @@ def after_watch(item: Loaded, outcome: Outcome) -> State | None:
     if item.state == "awaiting_user":
         return _after_waiting_for_user(item, outcome)
     if isinstance(outcome, Rejected):
-        return _end(item, "removed", outcome.error.to_dict())
+        return _removed(item, outcome)
     found = (
         {"remote_id": outcome.remote_id, "permalink": outcome.permalink}
         if isinstance(outcome, Published)
@@ -29,7 +30,19 @@ def after_watch(item: Loaded, outcome: Outcome) -> State | None:
     known = {column: value for column, value in found.items() if value is not None}
     complete = isinstance(outcome, Published) and outcome.complete
     Target.note(item.ref, **FREE, **known, asked=item.asked + 1, next_at=_next_watch(item, complete=complete))
+    if "remote_id" in known and item.request.remote_id is None:
+        Step.wake(item.ref.id)
     return None
+
+
+def _removed(item: Loaded, outcome: Rejected) -> State | None:
+    """The post is gone: taken down, or deleted by us in a call whose answer was lost."""
+    wanted = removal.was_wanted(item.ref.id)
+    error = target_error.removed_by_user(item.platform.name) if wanted else outcome.error.to_dict()
+    moved = _end(item, "removed", error)
+    if moved:
+        Step.stop(item.ref.id)
+    return moved
 
 
 def _after_waiting_for_user(item: Loaded, outcome: Outcome) -> State | None:
@@ -60,8 +73,10 @@ def _finished_by_user(item: Loaded, outcome: Published) -> State | None:
         published_at=now,
         remote_id=outcome.remote_id,
         permalink=outcome.permalink,
-        next_at=now + WATCH_DELAYS[0],
+        next_at=now + (WATCH_DELAYS[0] if outcome.complete else poll_delay(0)),
     )
+    if moved:
+        steps.plan(item, remote_id=outcome.remote_id)
     return "published" if moved else None
 
 
