@@ -32,7 +32,7 @@ class SandboxSettings:
     late_reject_status: str = "silent"  # silent: the id vanishes | FAILED: status says so too
     measure_media: bool = False  # refuse what the real ones refuse, as measured from the bytes that arrived
     instagram_quota: int = 50  # posts an Instagram account may make in 24 h, while `rate_limits` hold
-    instagram_token_shape: str = "data"  # data | flat: how Instagram Login answers a code
+    instagram_code_answer: str = "data"  # data | flat: how Instagram Login answers a code
     instagram_login_rupload: bool = False  # whether uploads work with Instagram Login; reports differ
     webhook_url: str = ""
     webhook_copies: int = 1  # how often each notice is sent
@@ -56,7 +56,7 @@ _CHOICES = {
     "content_range_counts": ("bytes", "last_index"),
     "dead_upload_status": ("FAILED", "PROCESSING_UPLOAD"),
     "late_reject_status": ("silent", "FAILED"),
-    "instagram_token_shape": ("data", "flat"),
+    "instagram_code_answer": ("data", "flat"),
 }
 
 
