@@ -20,9 +20,10 @@ from app.schemas.posts import (
     PostSchema,
     PostsQuerySchema,
     PreviewSchema,
+    RepostSchema,
     TimelineSchema,
 )
-from app.services import edits, posts, timeline
+from app.services import copies, edits, posts, timeline
 
 blp = Blueprint("posts", __name__, description="Posts: a video and its words, for one or more channels.")
 TIMES = frozenset({"scheduled_at", "scheduled_local", "publish_now"})
@@ -106,6 +107,35 @@ def publish_post_now(headers: dict[str, Any], post_id: uuid.UUID) -> Post | Resp
         headers["idempotency_key"],
         lambda remember: edits.publish_now(principal(), post_id, remember=remember),
         schema=PostSchema,
+    )
+
+
+@blp.post("/posts/<uuid:post_id>/duplicate")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(201, PostSchema)
+def duplicate_post(headers: dict[str, Any], post_id: uuid.UUID) -> Post | Response:
+    """Make a draft that is like a post: same video, words, options and channels, no time."""
+    return once(
+        headers["idempotency_key"],
+        lambda remember: copies.duplicate(principal(), post_id, remember=remember),
+        schema=PostSchema,
+        status=201,
+    )
+
+
+@blp.post("/posts/<uuid:post_id>/repost")
+@blp.requires(role="editor", scope="publish")
+@blp.arguments(RepostSchema)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(201, PostSchema)
+def repost_post(body: Any, headers: dict[str, Any], post_id: uuid.UUID) -> Post | Response:
+    """Post again what went out. Within 24 hours on the same channel it is refused, or waits until it is allowed."""
+    return once(
+        headers["idempotency_key"],
+        lambda remember: copies.repost_post(principal(), post_id, body, remember=remember),
+        schema=PostSchema,
+        status=201,
     )
 
 

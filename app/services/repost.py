@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, union_all
@@ -14,9 +14,11 @@ from app.domain import repost
 from app.domain.target_state import IN_FLIGHT, WAITING
 from app.extensions import db
 from app.models import ChannelContent, Target
+from app.models.base import new_id
 
 # What certainly did not go out, and is not about to, stands in nobody's way.
 COUNTS = WAITING | IN_FLIGHT | {"published", "awaiting_user", "unknown"}
+MARGIN = timedelta(minutes=1)  # a time so near that it has passed when the request is answered helps nobody
 Pair = tuple[uuid.UUID, str]
 
 
@@ -34,6 +36,15 @@ def check(targets: Sequence[Target]) -> None:
         wanted = target.due_at
         assert wanted is not None
         repost.check(wanted, others[target.channel_id, target.content_hash], platform=target.platform)
+
+
+def next_allowed(went: Sequence[Target], *, wanted: datetime) -> dict[uuid.UUID, datetime]:
+    """Return for each target's channel the first time from `wanted` on at which its content may go again."""
+    again = [
+        Target(id=new_id(), channel_id=t.channel_id, content_hash=t.content_hash, due_at=wanted) for t in went
+    ]
+    others = _others(again)
+    return {t.channel_id: repost.next_allowed(wanted, others[t.channel_id, t.content_hash]) for t in again}
 
 
 def _others(targets: Sequence[Target]) -> dict[Pair, list[datetime]]:
