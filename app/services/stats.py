@@ -30,7 +30,7 @@ from app.services.platforms import registry
 
 logger = get_logger(__name__)
 LOOKS = (timedelta(hours=1), timedelta(hours=6), *(timedelta(days=day) for day in range(1, 31)))
-TOGETHER = timedelta(hours=1)  # posts of a channel that are due this soon are asked about in one call
+TOGETHER = timedelta(minutes=10)  # posts of a channel that are due this soon are asked about in one call
 FRESH = timedelta(minutes=10)  # figures younger than this are not asked for again
 TOKEN_MARGIN = timedelta(minutes=5)
 FIRST_PAUSE, LONGEST_PAUSE = 60.0, timedelta(hours=6).total_seconds()
