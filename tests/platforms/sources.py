@@ -58,21 +58,11 @@ class Case:
     overdue: Mapping[str, Any] = field(default_factory=dict)
     comment: str = ""
     login: str = ""
-    overdue: Mapping[str, Any] = field(default_factory=dict)
-    comment: str = ""
-    login: str = ""
     commits_bytes: bool = True
     repeats_commit: bool = False
     rotates: bool = True
     refreshes: bool = True
     has_verifier: bool = True
-    begins_in_body: bool = True
-
-    @property
-    def life(self) -> timedelta:
-        """How long a staged handle lives, of a platform whose handles die."""
-        assert self.handle_seconds is not None
-        return timedelta(seconds=self.handle_seconds)
     begins_in_body: bool = True
 
     @property

@@ -49,13 +49,7 @@ UNREADABLE = [
     for action in ("malformed", "truncate", "drop_after", "drop_before")
     if (operation, action) != ("begin", "truncate") or case.begins_in_body
 ]
-UNREADABLE = [
-    (case, operation, action)
-    for case in CASES
-    for operation in ("begin", "ask")
-    for action in ("malformed", "truncate", "drop_after", "drop_before")
-    if (operation, action) != ("begin", "truncate") or case.begins_in_body
-]
+MOST_TURNS = 30  # a stage that never gets on would go on for ever
 DEADLINE = 3.0  # seconds; a stand-in that drops a long body may leave the socket half open till then
 
 
@@ -105,16 +99,6 @@ def where(applies: Callable[[Case], object]) -> pytest.MarkDecorator:
 
 
 def over(cases: Sequence[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
-
-
-def where(applies: Callable[[Case], object]) -> pytest.MarkDecorator:
-    """Run a test over the platforms of one kind only; there is at least one."""
-    return over([case for case in CASES if applies(case)])
-
-
-def over(cases: Sequence[Case]) -> pytest.MarkDecorator:
-    assert cases, "a contract no platform is held to is none"
     return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
@@ -186,13 +170,11 @@ def _stage_only(stage: Stage, *, steps: int) -> None:
 
 
 def test_staging_yields_at_a_step_and_goes_on_later(large: Stage) -> None:
-    outcome = large.stage(should_yield=lambda: True)
-    turns = 0
-    while isinstance(outcome, Wait):
-        turns += 1
-        outcome = large.stage(large.handle, should_yield=lambda: True)
+    outcomes = [large.stage(should_yield=lambda: True)]
+    while isinstance(outcomes[-1], Wait) and len(outcomes) <= MOST_TURNS:
+        outcomes.append(large.stage(large.handle, should_yield=lambda: True))
     large.commit()
-    assert turns >= 1
+    assert 1 < len(outcomes) <= MOST_TURNS
     assert (large.count(), large.arrived()) == (1, large.sha256)
 
 
@@ -224,7 +206,6 @@ def test_a_commit_that_never_arrived_is_located_as_such_and_may_be_sent_again(st
     assert (stage.count(), stage.arrived()) == (1, stage.sha256)
 
 
-@where(lambda case: case.commits_bytes)
 @where(lambda case: case.commits_bytes)
 def test_a_commit_stored_in_part_is_completed_and_posts_once(large: Stage) -> None:
     large.stage()
@@ -259,15 +240,6 @@ def test_a_commit_without_an_answer_ends_at_its_deadline_as_ambiguous(stage: Sta
     assert isinstance(stage.locate(), Published)
 
 
-@where(lambda case: case.repeats_commit)
-def test_a_commit_that_may_be_repeated_makes_no_second_post(stage: Stage) -> None:
-    stage.stage()
-    stage.commit()
-    assert isinstance(stage.commit(), Accepted | Published)
-    assert (stage.count(), stage.arrived()) == (1, stage.sha256)
-
-
-@where(lambda case: not case.repeats_commit)
 @where(lambda case: case.repeats_commit)
 def test_a_commit_that_may_be_repeated_makes_no_second_post(stage: Stage) -> None:
     stage.stage()
@@ -400,7 +372,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 @where(lambda case: case.refreshes and case.rotates)
-@where(lambda case: case.refreshes and case.rotates)
 def test_refreshing_rotates_and_a_dead_grant_is_an_auth_error(
     case: Case, make_registry: RegistryMaker, sim: Sim
 ) -> None:
@@ -427,7 +398,6 @@ def test_refreshing_leaves_the_refresh_token_good_until_the_grant_is_revoked(
         platform.refresh(token["refresh_token"])
 
 
-@where(lambda case: case.refreshes)
 @where(lambda case: case.refreshes)
 @pytest.mark.parametrize(
     "fault", [{"action": "status", "status": 503}, {"action": "malformed"}, {"action": "drop_before"}]
@@ -469,7 +439,6 @@ def test_a_denied_consent_is_an_auth_error(case: Case, make_registry: RegistryMa
         platform.exchange(params=came_back, verifier="v")
 
 
-@where(lambda case: case.has_verifier)
 @where(lambda case: case.has_verifier)
 def test_a_consent_cannot_be_completed_without_its_verifier(
     case: Case, make_registry: RegistryMaker, sim: Sim
@@ -542,6 +511,8 @@ def _published(stage: Stage) -> str:
 def _with_comment(stage: Stage) -> tuple[PublishRequest, PlannedStep]:
     stage.request = replace(stage.request, options={**stage.request.options, "first_comment": "First!"})
     request = replace(stage.request, remote_id=_published(stage))
-    (step,) = (step for step in stage.platform.plan_steps(request, stage.handle) if step.kind == "first_comment")
+    (step,) = (
+        step for step in stage.platform.plan_steps(request, stage.handle) if step.kind == "first_comment"
+    )
     assert [kind.repeatable for kind in stage.platform.step_kinds if kind.name == step.kind] == [False]
     return request, step
