@@ -19,6 +19,7 @@ PUBLIC = {
     "POST /api/v1/auth/refresh",
     "POST /api/v1/auth/password-reset",
     "POST /api/v1/auth/password-reset/confirm",  # the mailed token is the permission
+    "GET /receipts/<token>",  # the token is the permission
     "GET /reset-password",
     "POST /reset-password",
     "GET /invitation",

@@ -1,0 +1,60 @@
+"""Receipts as they are shown."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+
+from app.schemas.base import Instant, Schema
+from app.schemas.targets import AttemptSchema
+
+
+class ReceiptFileSchema(Schema):
+    """The bytes that were posted."""
+
+    video_id = fields.UUID(required=True)
+    filename = fields.String(required=True)
+    sha256 = fields.String(required=True)
+    size_bytes = fields.Integer(required=True)
+    duration_seconds = fields.Float(allow_none=True, required=True)
+
+
+class ReceiptSchema(Schema):
+    """What is known of one post on one channel, to be kept or passed on."""
+
+    target_id = fields.UUID(required=True)
+    post_id = fields.UUID(required=True)
+    workspace = fields.String(required=True)
+    platform = fields.String(required=True)
+    platform_label = fields.String(required=True)
+    channel = fields.String(required=True)
+    channel_name = fields.String(required=True)
+    status = fields.String(required=True)
+    stage = fields.String(required=True)
+    title = fields.String(required=True)
+    caption = fields.String(required=True)
+    file = fields.Nested(ReceiptFileSchema, required=True)
+    ordered_by = fields.String(allow_none=True, required=True)
+    ordered_via = fields.String(required=True)
+    ordered_at = Instant(required=True)
+    due_at = Instant(allow_none=True, required=True)
+    committed_at = Instant(
+        allow_none=True, required=True, metadata={"description": "When the last call that posts was begun."}
+    )
+    lateness_seconds = fields.Float(allow_none=True, required=True)
+    published_at = Instant(allow_none=True, required=True)
+    remote_id = fields.String(allow_none=True, required=True)
+    permalink = fields.String(allow_none=True, required=True)
+    guarantee = fields.String(required=True)
+    guarantee_text = fields.String(required=True)
+    error = fields.Dict(allow_none=True, required=True)
+    attempts = fields.List(
+        fields.Nested(AttemptSchema),
+        required=True,
+        metadata={"description": "Every dealing with the platform, with both sides' request ids."},
+    )
+    issued_at = Instant(required=True)
+    page_url = fields.String(
+        required=True,
+        metadata={"format": "uri", "description": "The same as a page, for anybody who has it."},
+    )
+    page_expires_at = Instant(required=True)

@@ -1,0 +1,157 @@
+"""The proof of a post: which file went where, when, by whose wish, in which calls, and what is promised.
+
+As JSON for programs, and as a page behind a signed link that a client may open without an account.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from app import clock
+from app.domain.principal import Principal
+from app.domain.target_state import STATUS, State
+from app.exceptions import ResourceNotFoundError
+from app.extensions import db, settings
+from app.models import Attempt, Post, Target, User, Video, Workspace
+from app.platforms.base import GUARANTEES
+from app.security import LinkSigner
+from app.services.platforms import registry
+
+PURPOSE = "receipt"
+LINK_LIFE = timedelta(days=90)
+MOST_ATTEMPTS = 200  # a target has a dozen
+
+
+@dataclass(frozen=True)
+class ReceiptFile:
+    """The bytes that were posted."""
+
+    video_id: uuid.UUID
+    filename: str
+    sha256: str
+    size_bytes: int
+    duration_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Everything that is known of one target. `lateness_seconds` is from its time to the call that posted."""
+
+    target_id: uuid.UUID
+    post_id: uuid.UUID
+    workspace: str
+    platform: str
+    platform_label: str
+    channel: str
+    channel_name: str
+    status: str
+    stage: str
+    title: str
+    caption: str
+    file: ReceiptFile
+    ordered_by: str | None
+    ordered_via: str
+    ordered_at: datetime
+    due_at: datetime | None
+    committed_at: datetime | None
+    lateness_seconds: float | None
+    published_at: datetime | None
+    remote_id: str | None
+    permalink: str | None
+    guarantee: str
+    guarantee_text: str
+    error: dict[str, Any] | None
+    attempts: list[Attempt]
+    issued_at: datetime
+    page_url: str
+    page_expires_at: datetime
+
+
+def of_target(principal: Principal, target_id: uuid.UUID) -> Receipt:
+    """Return a target's receipt. Raises ResourceNotFoundError."""
+    return _receipt(target_id, Target.workspace_id == principal.workspace_id)
+
+
+def by_link(token: str) -> Receipt:
+    """Return the receipt a signed link opens. Raises AuthorizationError (forged, expired)."""
+    payload = _signer().verify(token, purpose=PURPOSE, at=clock.now())
+    return _receipt(uuid.UUID(payload["t"]))
+
+
+def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
+    row = db.session.execute(
+        select(Target, Post, Video, Workspace, User)
+        .join(Post, Post.id == Target.post_id)
+        .join(Video, Video.id == Target.video_id)
+        .join(Workspace, Workspace.id == Target.workspace_id)
+        .outerjoin(User, User.id == Post.created_by)
+        .where(Target.id == target_id, *where)
+        .options(joinedload(Target.channel))
+    ).first()
+    if row is None:
+        raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
+    target, post, video, workspace, user = row
+    ledger = select(Attempt).where(Attempt.target_id == target_id).order_by(Attempt.id).limit(MOST_ATTEMPTS)
+    platform, now = registry().get(target.platform), clock.now()
+    expires_at = now + LINK_LIFE
+    return Receipt(
+        target_id=target.id,
+        post_id=post.id,
+        workspace=workspace.name,
+        platform=platform.name,
+        platform_label=platform.label,
+        channel=target.channel.username,
+        channel_name=target.channel.display_name,
+        status=STATUS[cast(State, target.state)],
+        stage=target.state,
+        title=post.title if target.title is None else target.title,
+        caption=post.caption if target.caption is None else target.caption,
+        file=_file(target, video),
+        ordered_by=(user.name or user.email) if user else None,
+        ordered_via=post.created_via,
+        ordered_at=post.created_at,
+        due_at=target.due_at,
+        committed_at=target.committed_at,
+        lateness_seconds=_lateness(target),
+        published_at=target.published_at,
+        remote_id=target.remote_id,
+        permalink=target.permalink,
+        guarantee=platform.guarantee,
+        guarantee_text=GUARANTEES[platform.guarantee],
+        error=target.error,
+        attempts=list(db.session.scalars(ledger)),
+        issued_at=now,
+        page_url=_page_url(target.id, expires_at),
+        page_expires_at=expires_at,
+    )
+
+
+def _file(target: Target, video: Video) -> ReceiptFile:
+    return ReceiptFile(
+        video_id=video.id,
+        filename=video.filename,
+        sha256=target.content_hash,
+        size_bytes=video.size_bytes,
+        duration_seconds=(video.facts or {}).get("duration_seconds"),
+    )
+
+
+def _lateness(target: Target) -> float | None:
+    if target.committed_at is None or target.due_at is None:
+        return None
+    return round((target.committed_at - target.due_at).total_seconds(), 3)
+
+
+def _page_url(target_id: uuid.UUID, expires_at: datetime) -> str:
+    token = _signer().sign({"t": str(target_id)}, purpose=PURPOSE, expires_at=expires_at)
+    return f"{settings().public_url.rstrip('/')}/receipts/{token}"
+
+
+def _signer() -> LinkSigner:
+    return LinkSigner(settings().secret_key)

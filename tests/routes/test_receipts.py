@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import insert
+
+from app import clock
+from app.extensions import db
+from app.models import Attempt
+from tests.routes.conftest import Body, Send, code, row, set_state
+
+
+@pytest.fixture
+def target_id(app: Flask, send: Send, body: Body) -> str:
+    """A target that was published 40 ms after its time, with one ledger row."""
+    id_: str = send("POST", "/posts", body | {"caption": "<script>alert(1)</script>"}).get_json()["targets"][
+        0
+    ]["id"]
+    found = row(app, id_)
+    assert found.due_at is not None
+    at = found.due_at + timedelta(milliseconds=40)
+    set_state(
+        app, id_, state="published", committed_at=at, published_at=at, permalink="https://example.com/p/1"
+    )
+    calls = [{"operation": "commit", "status": 201, "request_id": "req-1", "platform_log_id": "log-9"}]
+    with app.app_context():
+        db.session.execute(
+            insert(Attempt).values(
+                workspace_id=found.workspace_id, target_id=found.id, operation="commit", fence=1,
+                outcome="Published", details={"calls": calls},
+            )
+        )  # fmt: skip
+        db.session.commit()
+    return id_
+
+
+@pytest.mark.usefixtures("database_url")
+def test_a_receipt_says_which_file_went_where_when_and_in_which_calls(
+    app: Flask, send: Send, target_id: str
+) -> None:
+    receipt = send("GET", f"/targets/{target_id}/receipt").get_json()
+
+    assert receipt["file"]["sha256"] == row(app, target_id).content_hash
+    assert (receipt["status"], receipt["lateness_seconds"]) == ("published", 0.04)
+    assert receipt["permalink"] == "https://example.com/p/1"
+    assert receipt["guarantee_text"].startswith("Exactly once")
+    assert receipt["ordered_by"] and receipt["ordered_via"] == "api"
+    (attempt,) = receipt["attempts"]
+    assert attempt["details"]["calls"][0]["platform_log_id"] == "log-9"
+
+
+def test_its_page_opens_for_anybody_with_the_link_and_runs_nothing(
+    client: FlaskClient, send: Send, target_id: str
+) -> None:
+    path = urlsplit(send("GET", f"/targets/{target_id}/receipt").get_json()["page_url"]).path
+
+    page = client.get(path)
+
+    text = page.get_data(as_text=True)
+    assert page.status_code == 200
+    assert "req-1" in text and "log-9" in text and "https://example.com/p/1" in text
+    assert "<script" not in text and "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize("change", ["forged", "expired"])
+def test_a_link_that_is_forged_or_too_old_opens_nothing(
+    client: FlaskClient, send: Send, target_id: str, change: str
+) -> None:
+    path = urlsplit(send("GET", f"/targets/{target_id}/receipt").get_json()["page_url"]).path
+    late = clock.now() + timedelta(days=91 if change == "expired" else 0)
+
+    with time_machine.travel(late):
+        answer = client.get(path if change == "expired" else path[:-3] + "abc")
+
+    assert answer.status_code == 403
+    assert "req-1" not in answer.get_data(as_text=True)
+
+
+def test_another_workspaces_receipt_does_not_exist(
+    client: FlaskClient, target_id: str, other_headers: dict[str, str]
+) -> None:
+    answer: Any = client.get(f"/api/v1/targets/{target_id}/receipt", headers=other_headers)
+
+    assert code(answer) == (404, "RESOURCE_NOT_FOUND")
