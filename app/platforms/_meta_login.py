@@ -61,7 +61,10 @@ class FacebookLogin:
         self._dialog_url = dialog_url
 
     def consent(self, *, state: str, scopes: str, verifier: str = "") -> Consent:
-        """Return the dialog's address; `scopes` are separated by commas. There is no PKCE."""
+        """Return the dialog's address; `scopes` are separated by commas.
+
+        There is no PKCE: the verifier is the caller's own, else a random word that nobody asks for.
+        """
         query = {
             "client_id": self._client_id,
             "redirect_uri": self._callback_url,
@@ -69,7 +72,7 @@ class FacebookLogin:
             "response_type": "code",
             "scope": scopes,
         }
-        return Consent(oauth.consent_url(self._dialog_url, query), verifier)
+        return Consent(oauth.consent_url(self._dialog_url, query), verifier or oauth.new_verifier())
 
     def exchange(self, params: Mapping[str, str]) -> Tokens:
         """Turn the callback's code into a long-lived token, with what was granted and when it lapses.

@@ -134,6 +134,7 @@ def row_for_status(status: int) -> Row:
 
 
 # type of an upload host's debug_info
+OFFSET_WRONG = frozenset({"OffsetInvalidError", "PartialRequestError"})  # ask what it has, then go on there
 UPLOAD_TYPES: Mapping[str, Row] = {
     "OffsetInvalidError": passing(
         "{label} has another part of the upload than we thought. We ask and go on."

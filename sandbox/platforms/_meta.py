@@ -21,9 +21,10 @@ from flask.typing import ResponseReturnValue
 
 from sandbox import oauth
 from sandbox.accounts import Account, Client
-from sandbox.faults import operation
+from sandbox.faults import Fault, operation
 from sandbox.oauth import Consent, Grant
 from sandbox.state import Sandbox, current
+from sandbox.uploads import Upload
 from sandbox.webhooks import Notice
 
 LONG_LIFE = 5_183_944.0  # seconds: what fb_exchange_token answers, about 60 days
@@ -37,13 +38,20 @@ class GraphError(Exception):
     """A refusal as Graph words it: `{"error": {...}}` with a code, perhaps a subcode."""
 
     def __init__(
-        self, status: int, code: int, message: str, *, subcode: int = 0, data: Mapping[str, Any] | None = None
+        self,
+        status: int,
+        code: int,
+        message: str,
+        *,
+        subcode: int = 0,
+        data: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status, self.code, self.subcode, self.data = status, code, subcode, data
-        self.message = message
+        self.message, self.headers = message, dict(headers or {})
 
-    def answer(self) -> tuple[Response, int]:
+    def answer(self) -> ResponseReturnValue:
         g.error_code = f"{self.code}/{self.subcode}" if self.subcode else str(self.code)
         shown: dict[str, Any] = {
             "message": f"(#{self.code}) {self.message}",
@@ -54,7 +62,7 @@ class GraphError(Exception):
         }
         shown |= {"error_subcode": self.subcode} if self.subcode else {}
         shown |= {"error_data": dict(self.data)} if self.data is not None else {}
-        return jsonify(error=shown), self.status
+        return jsonify(error=shown), self.status, self.headers
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,27 @@ def speak_graph(blueprint: Blueprint) -> None:
         return response
 
 
+def marker_fault(upload: Upload, name: str) -> Fault | None:
+    """Return what a marker in the text does to the committing call of that name, once for each marker."""
+    for marker in ("drop-before", "drop-after", "slow"):
+        with current().store.transaction():
+            if marker not in upload.markers or marker in upload.spent:
+                continue
+            upload.spent.append(marker)
+            current().uploads.put(upload)
+        if marker == "slow":
+            return Fault(name, "delay", when="after", seconds=_seconds(upload.markers[marker]))
+        return Fault(name, marker.replace("-", "_"))
+    return None
+
+
+def _seconds(text: str) -> float:
+    try:
+        return min(max(float(text), 0.0), 300.0)
+    except ValueError:
+        return 5.0
+
+
 def paged(items: list[dict[str, Any]], *, default: int = 25) -> dict[str, Any]:
     """Return one page of a list by the query's `limit` and `after`, with cursors as Graph gives them."""
     limit = max(1, min(request.args.get("limit", default, int), 100))
@@ -337,9 +366,8 @@ def _debug(meta: Meta) -> dict[str, Any]:
 
 def _pages(meta: Meta) -> dict[str, Any]:
     sandbox, caller = current(), meta.caller().needs("pages_show_list")
-    if caller.account is not None:
-        raise GraphError(400, 100, "Tried accessing nonexisting field (accounts) on node type (Page).")
-    found = [account for account in sandbox.accounts.values() if account.platform == meta.platform]
+    every = [account for account in sandbox.accounts.values() if account.platform == meta.platform]
+    found = [caller.account] if caller.account else every  # a Page's token sees that Page
     return paged([_page(meta, caller.grant, account) for account in found])
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any, cast
 
 from flask import Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import ClientDisconnected
 
 from sandbox.faults import drain
 from sandbox.state import Sandbox, current
@@ -62,13 +63,27 @@ def receive(upload: Upload, *, on_complete: Callable[[Upload], None]) -> Respons
         raise UploadRefusedError("PartialRequestError", "Content-Length is missing.")
     _check(upload, offset, size)
     wanted = min(length, size - offset, g.get("store_only", length))
-    piece = current().files.receive(upload.id, request.stream, start=offset, length=wanted)
+    stream = cast(IO[bytes], _Interrupted(request.stream))
+    piece = current().files.receive(upload.id, stream, start=offset, length=wanted)
     _keep(upload, piece, size, on_complete)
     if length != size - offset or not upload.is_complete():
         raise UploadRefusedError(
             "PartialRequestError", "The body is not the rest of the file.", retriable=True
         )
     return jsonify(success=True, message="Upload successful.")
+
+
+class _Interrupted:
+    """A body that ends where the client went away; werkzeug's server raises there."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except (ClientDisconnected, OSError):
+            return b""
 
 
 def _check(upload: Upload, offset: int, size: int) -> None:
