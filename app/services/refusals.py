@@ -16,6 +16,7 @@ from app.models import Target, TargetRef
 from app.services.leases import FREE
 from app.services.publishing import Loaded
 
+_ASKED_BEFORE_INTENT: frozenset[State] = frozenset({"staging", "staged"})
 QUOTA_MARGIN = timedelta(minutes=15)  # what staging needs once a new window has begun
 OVER_QUOTA_PAUSE = timedelta(hours=24)  # when the platform does not say how long
 
@@ -25,7 +26,7 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) 
 
     In the caller's transaction; returns the state the target was moved to, if it was.
     """
-    if error.kind == "ambiguous" and "staging" in before:
+    if error.kind == "ambiguous" and not _ASKED_BEFORE_INTENT.isdisjoint(before):
         return _ask(item, error)
     if error.kind == "quota":
         return _over_quota(item, error, before=before)
@@ -70,7 +71,7 @@ def _ask(item: Loaded, error: PlatformAPIError) -> State | None:
     """The platform says that this handle was committed, though no intent of ours is open: ask, do not stage."""
     columns: dict[str, Any] = {"next_at": clock.now(), "committed_at": item.committed_at or clock.now()}
     moved = Target.move(
-        item.ref, before={"staging"}, after="confirming", **FREE, **columns, error=error.to_dict()
+        item.ref, before=_ASKED_BEFORE_INTENT, after="confirming", **FREE, **columns, error=error.to_dict()
     )
     return "confirming" if moved else None
 

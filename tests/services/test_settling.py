@@ -102,6 +102,16 @@ def test_a_clear_refusal_of_the_commit_goes_by_its_kind(
     assert target_of(item).state == state
 
 
+def test_a_preflight_that_hears_of_an_earlier_commit_leads_to_asking(claimed: Claimed):
+    item = replace(claimed("staged"), kind="preflight")
+
+    settling.settle([(item, trouble("ambiguous"))])
+
+    target = target_of(item)
+    assert target.state == "confirming"
+    assert target.committed_at is not None
+
+
 def test_a_question_that_cannot_be_asked_now_is_asked_again(claimed: Claimed):
     item = claimed("confirming", committed_at=clock.now())
 
