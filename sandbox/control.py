@@ -159,6 +159,21 @@ def make_token() -> Response:
     return jsonify(tokens | {"remote_id": account.remote_id, "expires_at": pair.access.expires_at})
 
 
+@blueprint.post("/tokens/expire")
+def expire_tokens() -> Response:
+    """End the access tokens of `account` (none named: of everybody) ahead of their time; grants live on."""
+    sandbox, body = current(), _pick(_body(), "platform", "account")
+    platform, account = _platform(sandbox, body), body.get("account")
+    grants = [grant for grant in sandbox.grants.values() if grant.platform == platform]
+    ended = {grant.id for grant in grants if account in (None, grant.account)}
+    with sandbox.store.transaction():
+        found = [t for t in sandbox.tokens.values() if t.kind == "access" and t.grant_id in ended]
+        for token in found:
+            token.expires_at = sandbox.now()
+            sandbox.tokens.put(token)
+    return jsonify(expired=len(found))
+
+
 @blueprint.post("/grants/revoke")
 def revoke_grants() -> Response:
     """Withdraw every consent of `account`, as its user would; `reason` goes to the webhook."""

@@ -25,6 +25,7 @@ ACTIONS = {
     "status": "answer with `status`, `headers` and `body`; `when: after` lets the call happen first",
     "delay": "wait `seconds` before (or, `when: after`, after) the call happens",
     "drop_before": "close the connection; nothing has happened",
+    "hang": "wait `seconds`, then close the connection; nothing has happened",
     "drop_after": "let the call happen, then close the connection without an answer",
     "truncate": "let the call happen, send `bytes` of the answer's body, then close the connection",
     "malformed": "let the call happen, answer with `body` or with broken JSON",
@@ -177,6 +178,11 @@ def _play_drop_before(_fault: Fault, _call: Callable[[], Response]) -> Response:
     return Dropped()
 
 
+def _play_hang(fault: Fault, _call: Callable[[], Response]) -> Response:
+    time.sleep(fault.seconds)
+    return Dropped()
+
+
 def _play_drop_after(_fault: Fault, call: Callable[[], Response]) -> Response:
     call()
     return Dropped()
@@ -200,6 +206,7 @@ _PLAYERS: dict[str, Callable[[Fault, Callable[[], Response]], Response]] = {
     "status": _play_status,
     "delay": _play_delay,
     "drop_before": _play_drop_before,
+    "hang": _play_hang,
     "drop_after": _play_drop_after,
     "truncate": _play_truncate,
     "malformed": _play_malformed,

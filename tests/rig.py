@@ -5,7 +5,9 @@
         target = rig.target(caption="hello", due_in=3)
         rig.wait_for([target], {"published"})
 
-Posts are made through the models, not the API: what is proven here is what happens to them afterwards.
+Posts are made through the models, not the API: what is proven here is what happens to them afterwards. A channel
+of any platform is `rig.make_channel("sandbox_creator", platform=...)`; `rig.target(channel_id=...)` posts there,
+with the options of the platform's test case.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import importlib
 import io
 import os
 import signal
@@ -36,9 +39,10 @@ from app.models import Channel, Credential, Post, Target, User, Video, Workspace
 from app.models.base import new_id
 from app.platforms import registry
 from app.platforms.base import Tokens
-from app.services.credentials import token_columns
+from app.services.credentials import seal_own, token_columns
 from app.storage import get_storage, new_key
 from tests.database import dispose
+from tests.platforms.sources import Case
 from tests.sandbox_server import Sim
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,9 +52,16 @@ PROTOCOL = {
     "COMMIT_LEASE_SECONDS": 20 / FACTOR,
     "COMMIT_DEADLINE_SECONDS": 15 / FACTOR,
     "SETTLE_SECONDS": 5 / FACTOR,
+    "PROTOCOL_PACE": FACTOR,
 }
 PLATFORM = "tiktok"
 OPTIONS = {"privacy_level": "SELF_ONLY"}
+
+
+def case_of(platform: str) -> Case:
+    """Return what the platform's own test says of it."""
+    case: Case = importlib.import_module(f"tests.platforms.test_{platform}").CASE
+    return case
 
 
 class Sandbox(Protocol):
@@ -69,6 +80,8 @@ class Rig:
     redis_url: str
     sandbox: Sandbox
     extra: Mapping[str, Any] = field(default_factory=dict)
+    entry: tuple[str, ...] = ("-m", "flask")
+    platforms: dict[uuid.UUID, str] = field(default_factory=dict)  # of the channels made here
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> Rig:
@@ -113,7 +126,7 @@ class Rig:
             environment = os.environ | self.environment | {"CRASH_POINTS": "all", "FLASK_APP": "wsgi"}
             with (self.folder / f"{name.replace(' ', '-')}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "flask", *name.partition("#")[0].split()],
+                    [sys.executable, *self.entry, *name.partition("#")[0].split()],
                     cwd=ROOT,
                     env=environment,
                     stdout=log,
@@ -172,30 +185,43 @@ class Rig:
         db.session.commit()
         return workspace.id
 
-    def make_channel(self, username: str) -> uuid.UUID:
+    def make_channel(self, username: str, *, platform: str = PLATFORM) -> uuid.UUID:
         """Connect an account of the sandbox, without its consent page."""
         with self.app.app_context():
-            grant = self.sandbox.sim.token(username)
-            key = new_id()
-            expires_at = clock.now() + timedelta(hours=24)
-            scopes = frozenset(str(grant.get("scope", "video.publish,user.info.basic")).split(","))
-            tokens = Tokens(grant["access_token"], grant["refresh_token"], expires_at, None, scopes)
-            columns = token_columns(key, tokens, refresh_ahead=timedelta(hours=2))
+            grant = self.sandbox.sim.token(username, platform=platform)
+            key, own = new_id(), None if case_of(platform).refreshes else grant["access_token"]
+            columns = self.grant_columns(key, grant, platform=platform)
             credential = Credential(
-                id=key, workspace_id=self.workspace_id, platform=PLATFORM, environment="sandbox", **columns
+                id=key, workspace_id=self.workspace_id, platform=platform, environment="sandbox", **columns
             )
             db.session.add(credential)
             db.session.flush()
             channel = Channel(
+                id=new_id(),
                 workspace_id=self.workspace_id,
                 credential_id=key,
-                platform=PLATFORM,
+                platform=platform,
                 remote_id=grant["remote_id"],
                 username=username,
             )
+            channel.access_token_encrypted = seal_own(channel.id, own) if own else None
             db.session.add(channel)
             db.session.commit()
+            self.platforms[channel.id] = platform
             return channel.id
+
+    def grant_columns(self, key: uuid.UUID, grant: Mapping[str, Any], *, platform: str) -> dict[str, Any]:
+        """Return a credential's columns for what the sandbox granted.
+
+        Where grants are not refreshed, the account has a token of its own and the second is the person's.
+        """
+        case = case_of(platform)
+        expires_at = clock.now() + timedelta(hours=24)
+        tokens = Tokens(grant["access_token"], grant["refresh_token"], expires_at, None, case.scopes)
+        if not case.refreshes:
+            tokens = Tokens(grant["refresh_token"], None, None, None, case.scopes)
+        platform_ = self.app.extensions["platforms"].get(platform)
+        return token_columns(key, tokens, refresh_ahead=platform_.refresh_ahead)
 
     def video(self, content: bytes) -> uuid.UUID:
         """Store bytes as a ready video; what is in them does not matter to the machinery."""
@@ -258,15 +284,23 @@ class Rig:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return a post and a target as rows to insert."""
         post_id, target_id = new_id(), new_id()
+        platform = self.platforms.get(channel_id, PLATFORM)
         shared = {"workspace_id": self.workspace_id, "video_id": video_id}
-        post = {"id": post_id, "caption": caption, "status": "scheduled", "scheduled_at": due_at, **shared}
+        post = {
+            "id": post_id,
+            "title": caption,
+            "caption": caption,
+            "status": "scheduled",
+            "scheduled_at": due_at,
+            **shared,
+        }
         target = {
             "id": target_id,
             "post_id": post_id,
             "channel_id": channel_id,
-            "platform": PLATFORM,
+            "platform": platform,
             "content_hash": content_hash or hashlib.sha256(f"{caption}{target_id}".encode()).hexdigest(),
-            "options": OPTIONS,
+            "options": OPTIONS if platform == PLATFORM else dict(case_of(platform).options),
             "state": "scheduled",
             "due_at": due_at,
             "late_until": due_at + timedelta(hours=2),

@@ -91,6 +91,11 @@ class Sim:
         body = {"platform": platform, "account": account, "scopes": scopes}
         return dict(self.call("POST", "tokens", json=body))
 
+    def expire_tokens(self, account: str, *, platform: str) -> int:
+        """End the account's access tokens ahead of their time; return how many there were."""
+        body = {"platform": platform, "account": account}
+        return int(self.call("POST", "tokens/expire", json=body)["expired"])
+
     def comments(self, **filters: str) -> list[dict[str, Any]]:
         """Comments made, oldest first; filters: platform, account, post_id, text."""
         return list(self.call("GET", "comments", params=filters)["comments"])

