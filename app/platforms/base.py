@@ -208,6 +208,8 @@ class Platform(abc.ABC):
     can_remove: ClassVar[bool] = False
     max_stats: ClassVar[int] = 0  # how many posts one call of `stats` may ask for; 0: it tells no figures
     callbacks: ClassVar[tuple[str, ...]] = ()  # the purposes of callbacks it takes; see Callback
+    # Any one of these permissions is needed: by "" for posting at all, by an option's name or by name=value.
+    scope_for: ClassVar[Mapping[str, frozenset[str]]] = {}
     refresh_ahead: ClassVar[timedelta] = timedelta(hours=2)
     watch_for: ClassVar[timedelta] = timedelta(hours=24)  # how long a published post is watched for removal
     settle: ClassVar[timedelta] = timedelta(seconds=5)  # a platform's own lag before it can be asked

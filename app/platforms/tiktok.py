@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from app import clock
 from app.exceptions import PlatformAPIError
@@ -79,6 +79,9 @@ class TikTok(TikTokAccount):
     options = rules.OPTIONS
     max_stats = 20
     callbacks = ("webhook",)
+    scope_for: ClassVar[Mapping[str, frozenset[str]]] = {
+        f"mode={mode}": frozenset({scope}) for mode, scope in rules.MODE_SCOPES.items()
+    }
 
     # -- publishing
 

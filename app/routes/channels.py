@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from app.extensions import read_write
 from app.models import Channel
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
 from app.schemas.base import page_schema
-from app.schemas.channels import ChannelSchema, ChannelsQuerySchema
-from app.services import channels
+from app.schemas.channels import ChannelSchema, ChannelsQuerySchema, PostingOptionsSchema
+from app.services import channels, posting
 
 blp = Blueprint("channels", __name__, description="Channels: the accounts posts go to.")
 
@@ -30,6 +31,15 @@ def list_channels(query: dict[str, Any]) -> Page[Channel]:
 def get_channel(channel_id: uuid.UUID) -> Channel:
     """Get a channel."""
     return channels.get(principal(), channel_id)
+
+
+@blp.get("/channels/<uuid:channel_id>/posting-options")
+@blp.requires(role="editor", scope="write")
+@blp.response(200, PostingOptionsSchema)
+def get_posting_options(channel_id: uuid.UUID) -> dict[str, Any]:
+    """Ask the platform what the channel may post at present; scheduling is checked against the last answer."""
+    with read_write():  # the answer is kept
+        return posting.ask(principal(), channel_id)
 
 
 @blp.post("/channels/<uuid:channel_id>/pause")

@@ -29,6 +29,26 @@ class ChannelNameSchema(Schema):
     status = fields.String(required=True, validate=validate.OneOf(STATUSES))
 
 
+class PostingOptionsSchema(Schema):
+    """What a channel may post, as the platform said."""
+
+    choices = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        required=True,
+        metadata={"description": "By option: what it may be at present; options not named may be anything."},
+    )
+    disabled = fields.List(
+        fields.String(), required=True, metadata={"description": "Options that may not be true at present."}
+    )
+    max_duration_seconds = fields.Float(allow_none=True, required=True)
+    posts_left = fields.Integer(
+        allow_none=True, required=True, metadata={"description": "Posts it takes until `resets_at`, if told."}
+    )
+    resets_at = Instant(allow_none=True, required=True)
+    checked_at = Instant(required=True)
+
+
 class ChannelSchema(ChannelNameSchema):
     server = fields.String(required=True)
     remote_id = fields.String(required=True)

@@ -29,7 +29,7 @@ from app.extensions import db, key_ring
 from app.logging_config import get_logger
 from app.models import Channel, Connection
 from app.models.base import JsonObject, new_id
-from app.queue import wake_dispatcher
+from app.queue import ASK_POSTING_OPTIONS, enqueue, wake_dispatcher
 from app.security import hash_secret, new_secret, secrets_equal
 from app.services import channels, grants, logins
 from app.services.platforms import registry
@@ -183,6 +183,8 @@ def complete(
             "This account is being connected elsewhere. Try again in a moment."
         ) from None
     wake_dispatcher()
+    for id_ in ids:  # best effort: what they may post is known by the time somebody schedules
+        enqueue(ASK_POSTING_OPTIONS, str(id_))
     return channels.find(ids)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.domain import video_spec
 from app.domain.video_spec import VideoFacts
 from app.exceptions import PlatformValidationError
 from app.models import Channel, Post, Target, Video
-from app.platforms.base import Platform
+from app.platforms.base import Platform, with_defaults
+from app.services import permissions, posting
 from app.services.platforms import registry
 from app.services.publishing import effective_options
 
@@ -27,17 +28,20 @@ class Placed:
 def check(post: Post, placed: Sequence[Placed]) -> None:
     """Raise PlatformValidationError with every problem of every target that is not a draft."""
     details: dict[str, list[str]] = {}
-    for item in placed:
-        if item.target.state == "draft":
-            continue
-        for name, message in target_problems(post, item):
+    wanted = [item for item in placed if item.target.state != "draft"]
+    granted = permissions.granted([item.channel for item in wanted])
+    for item in wanted:
+        for name, message in target_problems(post, item, granted=granted[item.channel.id]):
             details.setdefault(item.prefix + name, []).append(message)
     if details:
         raise PlatformValidationError(details=details)
 
 
-def target_problems(post: Post, item: Placed) -> Iterable[tuple[str, str]]:
-    """Yield (field, what is wrong) of one target: its channel, its video, and its words as the platform counts."""
+def target_problems(post: Post, item: Placed, *, granted: Collection[str]) -> Iterable[tuple[str, str]]:
+    """Yield (field, what is wrong) of one target: its channel, its video, and its words as the platform counts.
+
+    `granted` are the permissions its connection has, empty when they are not known.
+    """
     target, platform = item.target, registry().get(item.target.platform)
     if item.channel.status == "disconnected":
         yield "channel_id", "This channel is disconnected. Connect it again, or leave it out."
@@ -46,6 +50,9 @@ def target_problems(post: Post, item: Placed) -> Iterable[tuple[str, str]]:
     options = effective_options(post, target)
     for problem in platform.validate(title=title, caption=caption, options=options):
         yield problem.field, problem.message
+    chosen = with_defaults(platform.options, options)
+    yield from permissions.problems(platform, chosen, granted=granted)
+    yield from posting.problems(platform, chosen, channel=item.channel, video=item.video)
 
 
 def effective_texts(post: Post, target: Target) -> tuple[str, str]:
