@@ -42,7 +42,10 @@ def signed_request(body: bytes, app_secrets: Sequence[str]) -> dict[str, Any]:
 
     Raises AuthorizationError unless one of the secrets signed it.
     """
-    form = parse_qs(body.decode("ascii", "replace"), max_num_fields=20)
+    try:
+        form = parse_qs(body.decode("ascii", "replace"), max_num_fields=20)
+    except ValueError:  # more fields than that
+        raise AuthorizationError(_UNPROVEN) from None
     signature, _, payload = (form.get("signed_request") or [""])[0].partition(".")
     given = _unpadded(signature)
     expected = [

@@ -5,6 +5,8 @@ A callback may come twice, late, out of order, or never; polling finds the same 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +24,8 @@ from app.services import credentials, deletion
 from app.services.platforms import registry
 
 logger = get_logger(__name__)
-MOST_TARGETS = 20  # asked about for one notice: platforms count these questions too
+MOST_TARGETS = 20  # asked about for one account: platforms count these questions too
+MOST_AT_ONCE = 500  # for one callback, which may speak of a thousand accounts
 CLOCKS_APART = timedelta(minutes=1)
 REVOKED = "The account's owner took the consent back at the platform. Reconnect the channel."
 
@@ -41,8 +44,9 @@ def receive(name: str, callback: Callback) -> str | dict[str, str]:
             answer = deletion.forget(adapter.name, notice.id)
         elif notice.what == "revoked":
             _end_consent(adapter.name, notice)
-        else:
-            _ask_soon(adapter.name, notice.id)
+    changed = {notice.id for notice in received.notices if notice.what == "changed"}
+    if changed:
+        _ask_soon(adapter.name, changed)
     return answer
 
 
@@ -62,19 +66,19 @@ def _proven(adapter: Platform, callback: Callback) -> Received:
         logger.warning("refused a callback", extra=labels | {"reason": error.message})
         raise
     track_platform_callback(**labels, status="accepted")
-    logger.info("callback", extra=labels | {"notices": [notice.what for notice in received.notices]})
+    logger.info("callback", extra=labels | {"notices": Counter(notice.what for notice in received.notices)})
     return received
 
 
 # -- something changed
 
 
-def _ask_soon(platform: str, remote_id: str) -> None:
-    """Make the account's targets due whose fate is asked about anyway, as far as nobody works on them. Commits."""
+def _ask_soon(platform: str, accounts: Collection[str]) -> None:
+    """Make targets of these accounts due that are asked about anyway, as far as nobody works on them. Commits."""
     now = clock.now()
     hurried = db.session.execute(
         update(Target)
-        .where(Target.id.in_(_worth_asking(platform, remote_id, now)), *_may_be_hurried(now))
+        .where(Target.id.in_(_worth_asking(platform, accounts, now)), *_may_be_hurried(now))
         .values(next_at=now)
         .execution_options(synchronize_session=False)
     )
@@ -83,14 +87,14 @@ def _ask_soon(platform: str, remote_id: str) -> None:
         wake_dispatcher()
 
 
-def _worth_asking(platform: str, remote_id: str, now: datetime) -> Any:
+def _worth_asking(platform: str, accounts: Collection[str], now: datetime) -> Any:
     urgency = case({"confirming": 0, "awaiting_user": 1}, value=Target.state, else_=2)
     return (
         select(Target.id)
         .join(Channel, Channel.id == Target.channel_id)
-        .where(Channel.platform == platform, Channel.remote_id == remote_id, *_may_be_hurried(now))
+        .where(Channel.platform == platform, Channel.remote_id.in_(accounts), *_may_be_hurried(now))
         .order_by(urgency, Target.next_at)
-        .limit(MOST_TARGETS)
+        .limit(min(MOST_TARGETS * len(accounts), MOST_AT_ONCE))
     )
 
 

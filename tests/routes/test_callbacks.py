@@ -192,3 +192,27 @@ def test_calls_are_counted_by_how_they_ended(client: FlaskClient) -> None:
     text = client.get("/metrics").text
     for status in ("accepted", "refused"):
         assert f'platform_callbacks_total{{platform="tiktok",purpose="webhook",status="{status}"}}' in text
+
+
+HOSTILE = [
+    b"",
+    b"&".join(b"a=%d" % number for number in range(50)),
+    b"signed_request=%E9%00.%FF",
+    b"signed_request=" + b"." * 9000,
+    b"{" * 9000,
+    b'{"entry": 7, "client_key": [], "event": {}}',
+    b"\xff\xfe\x00",
+]
+
+
+@pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_calls_are_refused_by_every_platform(app: Flask, client: FlaskClient, body: bytes) -> None:
+    with app.app_context():
+        taken = [(name, purpose) for name in registry().names() for purpose in registry().get(name).callbacks]
+    kinds = {"Content-Type": "application/x-www-form-urlencoded"}
+    proofs = {"X-Hub-Signature-256": "sha256=\xe9", "TikTok-Signature": "t=\xb2,s=\xe9"}
+    answers = {
+        path: client.post(path, data=body, headers=kinds | proofs).status_code
+        for path in (f"/api/v1/platforms/{n}/{p.replace('_', '-')}" for n, p in taken)
+    }
+    assert answers and set(answers.values()) == {403}, answers

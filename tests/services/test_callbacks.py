@@ -141,6 +141,14 @@ def test_hints_are_bounded_and_what_is_in_doubt_comes_first(
     assert all(next_at(target_id) > clock.now() for target_id in late)
 
 
+def test_one_call_about_many_accounts_hurries_each(account: Account, tell: Tell) -> None:
+    other = make_channel(account.workspace_id)
+    second = Account(other.id, other.credential_id, account.workspace_id, other.remote_id)
+    targets = [account.target("confirming"), second.target("published")]
+    tell(*(Notice("changed", name) for name in ("nobody", account.remote_id, second.remote_id)))
+    assert all(next_at(target_id) <= clock.now() for target_id in targets)
+
+
 # -- a consent ended
 
 
