@@ -109,6 +109,7 @@ class Meta:
         )
         self.blueprint = Blueprint("login", __name__)
         _add_login(self.blueprint, self)
+        _add_person(self.blueprint, self)
 
     # -- ids
 
@@ -267,7 +268,7 @@ def _offset(cursor: str) -> int:
 
 
 def _add_login(blueprint: Blueprint, meta: Meta) -> None:
-    """Mount the dialog and what belongs to a person's token; the version in a path is any `vN.N`."""
+    """Mount the dialog and the tokens' endpoints; the version in a path is any `vN.N`."""
     platform = meta.platform
 
     @blueprint.route("/www/<version>/dialog/oauth", methods=["GET", "POST"])
@@ -284,6 +285,11 @@ def _add_login(blueprint: Blueprint, meta: Meta) -> None:
     @operation(f"{platform}.debug_token", "What Meta knows of a token.")
     def debug_token(version: str) -> ResponseReturnValue:  # noqa: ARG001
         return jsonify(data=_debug(meta))
+
+
+def _add_person(blueprint: Blueprint, meta: Meta) -> None:
+    """Mount what belongs to a person's token."""
+    platform = meta.platform
 
     @blueprint.get("/graph.facebook/<version>/me")
     @operation(f"{platform}.me", "Who the token's person is.")
