@@ -151,11 +151,11 @@ class Facebook(Platform):
             save(upload.as_handle())
         if upload.uploaded < upload.size:
             send = self._send_reel if upload.kind == "reel" else self._send_video
-            broken_off = send(request, upload, save)
-            if broken_off is not None:
-                return broken_off
-            status = self._status(request, upload)
-            if not _is_complete(upload, status):
+            sent = send(request, upload, save)
+            if isinstance(sent, Wait):
+                return sent
+            status = self._status(request, sent)
+            if not _is_complete(sent, status):
                 return Wait(self.after(NEXT_CHECK), "Facebook has not confirmed the upload yet")
             self._check(status)
         return Staged(upload.expires_at)
@@ -258,7 +258,7 @@ class Facebook(Platform):
 
     def _send_reel(
         self, request: PublishRequest, upload: Upload, save: Callable[[Handle], None]
-    ) -> Wait | None:
+    ) -> Upload | Wait:
         """Send the rest in one request; where it breaks off, Facebook keeps what it got."""
         for _ in range(ROUNDS):
             try:
@@ -276,7 +276,7 @@ class Facebook(Platform):
                 upload = replace(upload, uploaded=upload.size)
             if upload.uploaded == upload.size:
                 save(upload.as_handle())
-                return None
+                return upload
         raise PlatformAPIError("Facebook names another offset each time. We try again.", platform=self.name)
 
     def _progress(
@@ -293,7 +293,7 @@ class Facebook(Platform):
 
     def _send_video(
         self, request: PublishRequest, upload: Upload, save: Callable[[Handle], None]
-    ) -> Wait | None:
+    ) -> Upload | Wait:
         """Send the parts Facebook asks for, one by one. At least one is sent before yielding."""
         rounds = 0
         while upload.uploaded < upload.size:
@@ -305,7 +305,7 @@ class Facebook(Platform):
             save(upload.as_handle())
             if upload.uploaded < upload.size and request.should_yield():
                 return Wait(clock.now(), "others go first")
-        return None
+        return upload
 
     # -- committing
 
