@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -125,6 +125,8 @@ class Target(WorkMixin, Owned):
         lazy="raise",
         viewonly=True,
     )
+
+    warnings = cast("Sequence[JsonObject] | None", None)  # never stored; see services/warnings
 
     @property
     def ref(self) -> TargetRef:

@@ -68,7 +68,7 @@ def list_posts(query: dict[str, Any]) -> Page[Post]:
 @blp.response(200, PostSchema)
 def get_post(post_id: uuid.UUID) -> tuple[Post, dict[str, str]]:
     """Get a post with its targets."""
-    return _tagged(posts.get(principal(), post_id))
+    return _tagged(posts.show(principal(), post_id))
 
 
 @blp.patch("/posts/<uuid:post_id>")

@@ -42,7 +42,7 @@ def list_targets(query: dict[str, Any]) -> Page[Target]:
 @blp.response(200, TargetSchema)
 def get_target(target_id: uuid.UUID) -> Target:
     """Get a target."""
-    return targets.get(principal(), target_id)
+    return targets.show(principal(), target_id)
 
 
 @blp.get("/targets/<uuid:target_id>/attempts")

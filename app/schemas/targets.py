@@ -96,6 +96,14 @@ class StepSchema(Schema):
     error = fields.Dict(allow_none=True, required=True)
 
 
+class WarningSchema(Schema):
+    """Something that will stop a target unless somebody sees to it; codes may grow (docs/errors.md)."""
+
+    code = fields.String(required=True, metadata={"example": "GRANT_ENDS_BEFORE_DUE"})
+    message = fields.String(required=True)
+    details = fields.Dict(required=True)
+
+
 class TargetSchema(Schema):
     id = fields.UUID(required=True)
     post_id = fields.UUID(required=True)
@@ -147,6 +155,14 @@ class TargetSchema(Schema):
         fields.Nested(StepSchema),
         required=True,
         metadata={"description": "What follows the post once it is published: first comment, thumbnail ..."},
+    )
+    warnings = fields.List(
+        fields.Nested(WarningSchema),
+        allow_none=True,
+        required=True,
+        metadata={
+            "description": "What may keep it from going out. null in lists, where it is not worked out."
+        },
     )
     attempts_url = fields.Method("_attempts_url", required=True, metadata={"type": "string", "format": "uri"})
     created_at = Instant(required=True)

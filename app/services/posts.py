@@ -16,7 +16,7 @@ from app.extensions import db
 from app.models import Event, Post, Target
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import planning, repost
+from app.services import planning, repost, warnings
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import NO_HANDLE
 from app.services.planning import Plan, PostInput
@@ -44,6 +44,7 @@ def preview(given: PostInput, principal: Principal) -> Post:
         item.target.channel = item.channel
         item.target.hold = _hold(item)
     plan.post.targets = plan.targets
+    warnings.attach(plan.targets)
     return plan.post
 
 
@@ -75,6 +76,7 @@ def finish(post_id: uuid.UUID, *, remember: Remember = forget) -> Post:
     """End a change of a post: have it remembered, commit, wake the dispatcher if something is due, return it."""
     post = _load(select(Post).where(Post.id == post_id))
     assert post is not None
+    warnings.attach(post.targets)
     remember(post)
     db.session.flush()
     db.session.expunge_all()  # what was loaded stays readable after the commit, without asking again
@@ -103,6 +105,13 @@ def get(principal: Principal, post_id: uuid.UUID) -> Post:
     post = _load(select(Post).where(Post.id == post_id, Post.workspace_id == principal.workspace_id))
     if post is None:
         raise ResourceNotFoundError(resource_type="Post", resource_id=post_id)
+    return post
+
+
+def show(principal: Principal, post_id: uuid.UUID) -> Post:
+    """Return a post with its targets and what is to be warned of. Raises ResourceNotFoundError."""
+    post = get(principal, post_id)
+    warnings.attach(post.targets)
     return post
 
 

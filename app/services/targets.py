@@ -20,7 +20,7 @@ from app.models import Attempt, Channel, Post, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import planning, repost, steps
+from app.services import planning, repost, steps, warnings
 from app.services.changes import AFRESH
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import NO_HANDLE
@@ -71,6 +71,13 @@ def list_targets(
 def get(principal: Principal, target_id: uuid.UUID) -> Target:
     """Return a target with its channel. Raises ResourceNotFoundError."""
     return _load(select(Target).where(Target.workspace_id == principal.workspace_id), target_id)
+
+
+def show(principal: Principal, target_id: uuid.UUID) -> Target:
+    """Return a target with what is to be warned of. Raises ResourceNotFoundError."""
+    found = get(principal, target_id)
+    warnings.attach([found])
+    return found
 
 
 def _load(query: Select[Target], target_id: uuid.UUID) -> Target:
@@ -203,6 +210,7 @@ def _refuse(principal: Principal, target_id: uuid.UUID, verb: str, allowed: Any)
 def finish(target_id: uuid.UUID, remember: Remember) -> Target:
     """Commit, wake the dispatcher, and return the target as it is now."""
     found = _load(select(Target), target_id)
+    warnings.attach([found])
     remember(found)
     db.session.flush()
     db.session.expunge_all()
