@@ -12,11 +12,24 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from sqlalchemy import select
+
 from app import clock
 from app.domain.principal import SCOPES, Principal, Role
 from app.domain.video_spec import VideoFacts
 from app.extensions import db
-from app.models import Channel, Credential, Membership, Post, Target, User, Video, Workspace
+from app.models import (
+    Channel,
+    Connection,
+    Credential,
+    LoginSession,
+    Membership,
+    Post,
+    Target,
+    User,
+    Video,
+    Workspace,
+)
 from app.models.base import new_id
 from app.platforms.base import Tokens
 from app.security import hash_password
@@ -149,6 +162,32 @@ def make_target(post: Post, video: Video, channel: Channel, **columns: Any) -> T
             **(defaults | columns),
         )
     )
+
+
+def only_target(post: Post) -> Target:
+    """Return the one target of a post."""
+    return db.session.scalars(select(Target).where(Target.post_id == post.id)).one()
+
+
+def make_connection(person: Person) -> Connection:
+    """Make a consent under way."""
+    columns = {
+        "state_hash": new_id().hex,
+        "nonce_hash": "-",
+        "expires_at": clock.now() + timedelta(minutes=10),
+    }
+    return _saved(
+        Connection(workspace_id=person.workspace_id, created_by=person.user_id, platform="tiktok", **columns)
+    )
+
+
+def make_session(person: Person) -> LoginSession:
+    """Begin a session and return its row."""
+    auth.begin_session(person.user_id)
+    newest = (
+        select(LoginSession).where(LoginSession.user_id == person.user_id).order_by(LoginSession.id.desc())
+    )
+    return db.session.scalars(newest.limit(1)).one()
 
 
 def make_api_key(person: Person, *, scopes: tuple[str, ...] = SCOPES) -> str:

@@ -85,21 +85,11 @@ def by_link(token: str) -> Receipt:
 
 
 def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
-    row = db.session.execute(
-        select(Target, Post, Video, Workspace, User)
-        .join(Post, Post.id == Target.post_id)
-        .join(Video, Video.id == Target.video_id)
-        .join(Workspace, Workspace.id == Target.workspace_id)
-        .outerjoin(User, User.id == Post.created_by)
-        .where(Target.id == target_id, *where)
-        .options(joinedload(Target.channel))
-    ).first()
-    if row is None:
-        raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
-    target, post, video, workspace, user = row
+    target, post, video, workspace, user = _rows(target_id, *where)
     ledger = select(Attempt).where(Attempt.target_id == target_id).order_by(Attempt.id).limit(MOST_ATTEMPTS)
     platform, now = registry().get(target.platform), clock.now()
     expires_at = now + LINK_LIFE
+    as_is = ("due_at", "committed_at", "published_at", "remote_id", "permalink", "error")
     return Receipt(
         target_id=target.id,
         post_id=post.id,
@@ -116,20 +106,30 @@ def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
         ordered_by=(user.name or user.email) if user else None,
         ordered_via=post.created_via,
         ordered_at=post.created_at,
-        due_at=target.due_at,
-        committed_at=target.committed_at,
         lateness_seconds=_lateness(target),
-        published_at=target.published_at,
-        remote_id=target.remote_id,
-        permalink=target.permalink,
         guarantee=platform.guarantee,
         guarantee_text=GUARANTEES[platform.guarantee],
-        error=target.error,
         attempts=list(db.session.scalars(ledger)),
         issued_at=now,
         page_url=_page_url(target.id, expires_at),
         page_expires_at=expires_at,
+        **{name: getattr(target, name) for name in as_is},
     )
+
+
+def _rows(target_id: uuid.UUID, *where: Any) -> tuple[Target, Post, Video, Workspace, User | None]:
+    row = db.session.execute(
+        select(Target, Post, Video, Workspace, User)
+        .join(Post, Post.id == Target.post_id)
+        .join(Video, Video.id == Target.video_id)
+        .join(Workspace, Workspace.id == Target.workspace_id)
+        .outerjoin(User, User.id == Post.created_by)
+        .where(Target.id == target_id, *where)
+        .options(joinedload(Target.channel))
+    ).first()
+    if row is None:
+        raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
+    return row.tuple()
 
 
 def _file(target: Target, video: Video) -> ReceiptFile:
