@@ -6,7 +6,7 @@ A callback may come twice, late, out of order, or never; polling finds the same 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,12 +38,13 @@ def receive(name: str, callback: Callback) -> str | dict[str, str]:
     """
     adapter = _adapter(name, callback.purpose)
     received = _proven(adapter, callback)
+    platforms = [adapter.name, *_others_of_the_app(adapter, callback)]
     answer: str | dict[str, str] = received.answer
     for notice in received.notices:
         if notice.what == "delete":
-            answer = deletion.forget(adapter.name, notice.id)
+            answer = deletion.forget(platforms, notice.id)
         elif notice.what == "revoked":
-            _end_consent(adapter.name, notice)
+            _end_consent(platforms, notice)
     changed = {notice.id for notice in received.notices if notice.what == "changed"}
     if changed:
         _ask_soon(adapter.name, changed)
@@ -68,6 +69,27 @@ def _proven(adapter: Platform, callback: Callback) -> Received:
     track_platform_callback(**labels, status="accepted")
     logger.info("callback", extra=labels | {"notices": Counter(notice.what for notice in received.notices)})
     return received
+
+
+def _others_of_the_app(adapter: Platform, callback: Callback) -> list[str]:
+    """Return the other platforms this is said of: an app that serves several has one address to say it to.
+
+    Whether it is the same app shows in that the other platform finds the callback proven as well.
+    """
+    if callback.purpose == "webhook":
+        return []
+    others = [registry().get(name) for name in registry().names() if name != adapter.name]
+    return [
+        other.name for other in others if callback.purpose in other.callbacks and _proves(other, callback)
+    ]
+
+
+def _proves(adapter: Platform, callback: Callback) -> bool:
+    try:
+        adapter.receive(callback)
+    except AuthorizationError:
+        return False
+    return True
 
 
 # -- something changed
@@ -115,16 +137,17 @@ def _may_be_hurried(now: datetime) -> tuple[ColumnElement[bool], ...]:
 # -- a consent ended
 
 
-def _end_consent(platform: str, notice: Notice) -> None:
+def _end_consent(platforms: Sequence[str], notice: Notice) -> None:
     """Mark the person's grants dead, but for those renewed since: a grant that ended cannot be renewed. Commits."""
-    error = PlatformAuthError(REVOKED, platform=platform)
     older: list[ColumnElement[bool]] = []
     if notice.at is not None:
         renewed_until = notice.at + CLOCKS_APART
         older = [Credential.refreshed_at.is_(None) | (Credential.refreshed_at <= renewed_until)]
-    grants = db.session.scalars(
-        select(Credential.id).where(deletion.is_of(platform, notice.id), Credential.status == "active")
+    grants = db.session.execute(
+        select(Credential.id, Credential.platform).where(
+            deletion.is_of(platforms, notice.id), Credential.status == "active"
+        )
     ).all()
     db.session.commit()
-    for credential_id in grants:
-        credentials.mark_dead(credential_id, error, *older)
+    for credential_id, platform in grants:
+        credentials.mark_dead(credential_id, PlatformAuthError(REVOKED, platform=platform), *older)

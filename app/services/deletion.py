@@ -28,27 +28,29 @@ CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 UNDONE_STEPS = ("waiting", "doing", "recurring")
 
 
-def is_of(platform: str, remote_id: str) -> ColumnElement[bool]:
-    """Match grants of a user, or of an account, by its id at the platform."""
+def is_of(platforms: Sequence[str], remote_id: str) -> ColumnElement[bool]:
+    """Match grants of a user, or of an account, by its id at the platforms."""
     accounts = select(Channel.credential_id).where(
-        Channel.platform == platform, Channel.remote_id == remote_id, Channel.status != "disconnected"
+        Channel.platform.in_(platforms), Channel.remote_id == remote_id, Channel.status != "disconnected"
     )
-    return (Credential.platform == platform) & (
+    return Credential.platform.in_(platforms) & (
         (Credential.remote_user_id == remote_id) | Credential.id.in_(accounts)
     )
 
 
-def forget(platform: str, remote_id: str) -> dict[str, str]:
+def forget(platforms: Sequence[str], remote_id: str) -> dict[str, str]:
     """Erase what is kept of a person, and return where they can see that it was done, with their code.
+
+    `platforms` are those of the app that asks; the first is the one that was asked.
 
     All of it is one transaction, so an answered request is a finished one. What waits for their channels is
     held. Asked again, it erases again and answers the same code. Commits.
     """
-    grants = db.session.scalars(select(Credential.id).where(is_of(platform, remote_id))).all()
+    grants = db.session.scalars(select(Credential.id).where(is_of(platforms, remote_id))).all()
     channels = db.session.scalars(
         select(Channel)
         .where(
-            Channel.platform == platform,
+            Channel.platform.in_(platforms),
             (Channel.remote_id == remote_id) | Channel.credential_id.in_(grants),
         )
         .order_by(Channel.id)
@@ -62,9 +64,9 @@ def forget(platform: str, remote_id: str) -> dict[str, str]:
     db.session.flush()
     _forget_posts([channel.id for channel in channels])
     Target.reckon_holds(Target.channel_id.in_([channel.id for channel in channels]))
-    code = _note(platform, remote_id)
+    code = _note(platforms[0], remote_id)
     db.session.commit()
-    logger.info("forgot a person", extra={"platform": platform, "channels": len(channels)})
+    logger.info("forgot a person", extra={"platforms": [*platforms], "channels": len(channels)})
     return {"url": f"{settings().public_url.rstrip('/')}/data-deletion/{code}", "confirmation_code": code}
 
 

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 from werkzeug.serving import make_server
 
 from app import clock, create_app
 from app.extensions import db
-from app.models import Channel, Target
+from app.models import Channel, Credential, DeletionRequest, Target
 from app.services.platforms import registry
+from sandbox.platforms._meta import REASON_DELETED
 from sandbox.platforms._tiktok_life import sign
+from sandbox.platforms.facebook import META as FACEBOOK
 from tests import factories
 from tests.conftest import SettingsMaker
 from tests.database import dispose
@@ -148,6 +151,27 @@ def test_a_consent_taken_back_at_the_platform_asks_for_reconnecting(
     sim.settings(webhook_url=base_url + WEBHOOK, webhook_copies=2)
     sim.call("POST", "grants/revoke", json={"platform": "tiktok", "reason": 1})
     assert until(lambda: posted.channel_status() == "needs_reconnect")
+
+
+def test_a_person_who_wants_to_be_forgotten_at_the_platform_is_forgotten(
+    app: Flask, sim: Sim, base_url: str
+) -> None:
+    person = FACEBOOK.person_id("sandbox-client-key")
+    with app.app_context():
+        channel = factories.make_channel(factories.make_person().workspace_id, platform="facebook")
+        db.session.get_one(Credential, channel.credential_id).remote_user_id = person
+        db.session.commit()
+    sim.token(platform="facebook")
+    sim.settings(webhook_url=base_url + "/api/v1/platforms/{platform}/{purpose}", webhook_copies=2)
+
+    sim.call("POST", "grants/revoke", json={"platform": "facebook", "reason": REASON_DELETED})
+
+    assert until(taken(sim, 4))  # deauthorize and data-deletion, each told twice
+    with app.app_context():
+        found = db.session.get_one(Channel, channel.id)
+        assert (found.status, found.username) == ("disconnected", "")
+        (wish,) = db.session.scalars(select(DeletionRequest)).all()
+    assert "Done" in app.test_client().get(f"/data-deletion/{wish.code}").text
 
 
 # -- by hand

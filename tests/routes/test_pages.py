@@ -66,7 +66,7 @@ def test_one_page_of_their_own_leaves_the_other_alone(client: FlaskClient, tmp_p
 
 def test_a_code_shows_that_the_wish_was_met(app: Flask, client: FlaskClient) -> None:
     with app.app_context():
-        answer = deletion.forget("tiktok", "person-1")
+        answer = deletion.forget(["tiktok"], "person-1")
     page = client.get(answer["url"].removeprefix("http://127.0.0.1:8000"))
     assert (page.status_code, "Done" in page.text, "TikTok" in page.text) == (200, True, True)
     assert "person-1" not in page.text

@@ -251,6 +251,20 @@ def test_somebody_we_never_knew_is_answered_alike(context: Flask, tell: Tell) ->
     assert deletion.find(answer["confirmation_code"]).done_at is not None
 
 
+def test_an_app_that_serves_two_platforms_is_heard_for_both(
+    account: Account, tell: Tell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_channel(account.workspace_id, platform="facebook")
+    stranger = make_channel(account.workspace_id, platform="instagram")
+    for channel in (other, stranger):
+        row(Credential, channel.credential_id).remote_user_id = account.remote_id
+    db.session.commit()
+    monkeypatch.setitem(registry()._platforms, "facebook", Teller([], name="facebook"))
+    tell(Notice("delete", account.remote_id), purpose="data_deletion")
+    assert row(Credential, other.credential_id).status == "revoked"
+    assert row(Credential, stranger.credential_id).status == "active"  # its app did not sign this
+
+
 # -- what is not believed
 
 
