@@ -149,6 +149,7 @@ class PublishRequest:
     attempt_key: str = ""
     remote_id: str | None = None  # once known; lets `watch` notice that a post is gone
     committed_at: datetime | None = None  # when the intent of the commit that is asked about was written
+    doubt: str | None = None  # the platform's code in the answer that left that commit in doubt
     should_yield: Callable[[], bool] = lambda: False
     thumbnail: Callable[[], ByteSource | None] = field(default=lambda: None, repr=False)
     public_link: Callable[[Literal["video", "thumbnail"]], str] = field(default=_no_link, repr=False)

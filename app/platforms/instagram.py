@@ -289,6 +289,8 @@ class Instagram(Platform):
         quiet_at = self._since(request, QUIET)
         if clock.now() < quiet_at:
             return Pending(quiet_at)
+        if request.doubt is not None and request.doubt.endswith(f"/{rules.BLOCKED}"):
+            return Rejected(rules.failure(rules.BLOCKED))  # not again: the account is watched as it is
         if container.is_dying():
             return HandleDead("the upload's 24 hours are over and it was not published")
         return NotCommitted()

@@ -165,18 +165,18 @@ def _after_error(item: Loaded, error: PlatformAPIError) -> State | None:
     if item.kind == "locate":
         return _after_unanswered_question(item, error)
     if error.kind == "ambiguous":
-        return _ask_later(item)
+        return _ask_later(item, error)
     return _refused(item, error, "staged", preflighted_at=None)
 
 
-def _ask_later(item: Loaded) -> State | None:
+def _ask_later(item: Loaded, error: PlatformAPIError) -> State | None:
     """The commit's effect is not known: ask when a late effect of the call can no longer come."""
     settle_for = timedelta(seconds=settings().settle_seconds) + item.platform.lasting(
         item.platform.settle.total_seconds()
     )
     called_at = item.committed_at or clock.now()
     quiet_at = called_at + timedelta(seconds=item.commit_deadline) + settle_for
-    return _wait_for_answer(item, max(quiet_at, clock.now() + settle_for), asked=0)
+    return _wait_for_answer(item, max(quiet_at, clock.now() + settle_for), asked=0, error=error.to_dict())
 
 
 def _after_unanswered_question(item: Loaded, error: PlatformAPIError) -> State | None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from sqlalchemy import Row, Select, insert, select
 
 from app import clock
-from app.domain.target_state import State
+from app.domain.target_state import IN_FLIGHT, State
 from app.extensions import db, key_ring, settings
 from app.logging_config import get_logger
 from app.models import Attempt, Channel, Credential, Post, Target, TargetRef, Video
@@ -195,9 +195,16 @@ def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest
         attempt_key=f"{target.id}:{target.fence}",
         remote_id=target.remote_id,
         committed_at=target.committed_at,
+        doubt=_doubt(target),
         thumbnail=partial(originals.thumbnail_source, video),
         public_link=partial(originals.public_link, video),
     )
+
+
+def _doubt(target: Target) -> str | None:
+    """Return the platform's code of the answer that left a commit in doubt."""
+    error = target.error if target.state in IN_FLIGHT else None
+    return (error or {}).get("platform_code")
 
 
 def effective_options(post: Post, target: Target) -> dict[str, Any]:

@@ -84,6 +84,18 @@ def test_suspected_spam_is_not_believed_before_the_container_was_asked(
     assert sim.count() == 1
 
 
+def test_suspected_spam_that_was_not_posted_ends_the_post_instead_of_being_tried_again(
+    instagram: Platform, request_: PublishRequest
+) -> None:
+    handle = staged(instagram, request_)
+    doubted = replace(request_, doubt="4/2207051", committed_at=clock.now() - timedelta(seconds=30))
+    early = instagram.locate(doubted, handle)
+    late = instagram.locate(replace(doubted, committed_at=clock.now() - timedelta(seconds=61)), handle)
+    assert isinstance(early, Pending)
+    assert isinstance(late, Rejected)
+    assert late.error.kind == "account"
+
+
 @pytest.mark.parametrize(
     ("code", "subcode", "kind"),
     [

@@ -82,6 +82,16 @@ def test_a_lost_answer_to_the_commit_is_asked_about_after_it_can_no_longer_take_
     assert target.next_at >= item.committed_at + timedelta(seconds=item.commit_deadline)
 
 
+def test_what_left_a_commit_in_doubt_is_told_to_the_adapter_that_asks(claimed: Claimed):
+    item = replace(claimed("publishing", committed_at=clock.now()), kind="commit")
+    doubt = PlatformAPIError(platform="tiktok", kind="ambiguous", platform_code="4/51")
+
+    settling.settle([(item, doubt)])
+
+    (asked,) = publishing.load([(item.ref.id, target_of(item).fence)])
+    assert asked.request.doubt == "4/51"
+
+
 @pytest.mark.parametrize(
     ("error", "state"),
     [
