@@ -129,7 +129,8 @@ def _rows(target_id: uuid.UUID, *where: Any) -> tuple[Target, Post, Video, Works
     ).first()
     if row is None:
         raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
-    return row.tuple()
+    target, post, video, workspace, user = row
+    return target, post, video, workspace, user
 
 
 def _file(target: Target, video: Video) -> ReceiptFile:
