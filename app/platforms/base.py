@@ -61,8 +61,8 @@ from app.platforms.http import HttpClient
 __all__ = [
     "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "HandleDead", "LocateResult", "Login",
     "NotCommitted", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit", "Problem",
-    "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind", "StepLater",
-    "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems", "text_problem",
+    "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind",
+    "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems", "text_problem",
     "with_defaults",
 ]  # fmt: skip
 
