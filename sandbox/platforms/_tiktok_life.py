@@ -97,8 +97,10 @@ def finish_draft(sandbox: Sandbox, upload: Upload, *, caption: str, privacy: str
 
 def notices(sandbox: Sandbox) -> list[Notice]:
     """Return every notice due by now, each under a key that stays the same."""
-    found = [notice for upload in sandbox.uploads.values() for notice in _upload_notices(sandbox, upload)]
-    removed = [grant for grant in sandbox.grants.values() if grant.removed_at is not None]
+    uploads = [upload for upload in sandbox.uploads.values() if upload.platform == "tiktok"]
+    found = [notice for upload in uploads for notice in _upload_notices(sandbox, upload)]
+    grants = [grant for grant in sandbox.grants.values() if grant.platform == "tiktok"]
+    removed = [grant for grant in grants if grant.removed_at is not None]
     return found + [
         _notice(
             sandbox, grant.client_id, grant.account, "authorization.removed", {"reason": grant.removed_reason}

@@ -147,7 +147,7 @@ def inbox_init() -> ResponseReturnValue:
     pending = [
         upload
         for upload in sandbox.uploads.values()
-        if upload.account == caller.account.username
+        if (upload.platform, upload.account) == ("tiktok", caller.account.username)
         and upload.details["mode"] == "inbox"
         and not upload.post_ids
         and upload.created_at > sandbox.now() - DAY
