@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from app.exceptions import KIND_POLICY, ErrorAction, ErrorKind
@@ -44,6 +45,12 @@ def unknown(platform: str, reason: str) -> dict[str, Any]:
     """Return the error of a target nobody can tell the outcome of."""
     message = f"{reason} Look at the account and say whether the post is there."
     return target_error("OUTCOME_UNKNOWN", message, platform=platform, kind="ambiguous")
+
+
+def awaiting_user(platform: str, message: str, deadline: datetime) -> dict[str, Any]:
+    """Return what a target shows that its account's owner must finish: what to do, and until when."""
+    details = {"deadline": deadline.isoformat()}
+    return target_error("AWAITING_USER", message, platform=platform, kind="account", details=details)
 
 
 def expired(platform: str) -> dict[str, Any]:

@@ -106,9 +106,9 @@ def _wait_for_answer(item: Loaded, until: datetime, **values: Any) -> State | No
 
 
 def _awaiting_user(item: Loaded, outcome: AwaitingUser) -> State | None:
-    return _move(
-        item, "awaiting_user", next_at=clock.now() + ASK_AGAIN, late_until=outcome.deadline, error=None
-    )
+    todo = target_error.awaiting_user(item.platform.name, outcome.message, outcome.deadline)
+    again_at = clock.now() + ASK_AGAIN
+    return _move(item, "awaiting_user", next_at=again_at, late_until=outcome.deadline, error=todo)
 
 
 def _not_committed(item: Loaded, _outcome: NotCommitted) -> State | None:

@@ -73,6 +73,7 @@ def _finished_by_user(item: Loaded, outcome: Published) -> State | None:
         published_at=now,
         remote_id=outcome.remote_id,
         permalink=outcome.permalink,
+        error=None,
         next_at=now + (WATCH_DELAYS[0] if outcome.complete else poll_delay(0)),
     )
     if moved:

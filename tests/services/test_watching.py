@@ -56,6 +56,25 @@ def test_a_draft_ends_as_the_platform_says_or_when_its_time_is_over(
         assert db.session.get_one(Post, target.post_id).status == "failed"
 
 
+def test_a_draft_shows_what_its_owner_must_do_and_until_when(claimed: Claimed):
+    item, deadline = claimed("confirming"), clock.now() + HOUR
+
+    settling.settle([(item, AwaitingUser(deadline, "Finish it in the app."))])
+
+    target = target_of(item)
+    assert target.error is not None
+    assert (target.error["message"], target.error["action"]) == ("Finish it in the app.", "check_platform")
+    assert (target.error["details"], target.late_until) == ({"deadline": deadline.isoformat()}, deadline)
+
+
+def test_a_draft_its_owner_finished_has_nothing_to_show_any_more(claimed: Claimed):
+    item = claimed("awaiting_user", error={"code": "AWAITING_USER"}, late_until=clock.now() + HOUR)
+
+    settling.settle([(item, Published("1", None))])
+
+    assert target_of(item).error is None
+
+
 def test_a_published_post_that_nobody_can_ask_about_is_not_watched_for_ever(claimed: Claimed):
     item = claimed("published", published_at=clock.now() - 25 * HOUR)
 
