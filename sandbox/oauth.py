@@ -232,13 +232,15 @@ def grant_tokens(sandbox: Sandbox, client: Client, *, account: str, scopes: list
         return Pair(_new_access(sandbox, grant), _new_refresh(sandbox, grant), grant)
 
 
-def refresh_tokens(sandbox: Sandbox, client: Client, *, refresh_token: str) -> Pair:
-    """Return new tokens; with rotation the given refresh token is dead. Raises GrantRefusedError."""
+def refresh_tokens(
+    sandbox: Sandbox, client: Client, *, refresh_token: str, rotates: bool | None = None
+) -> Pair:
+    """Return new tokens; with rotation (None: as set) the given refresh token is dead. Raises GrantRefusedError."""
     with sandbox.store.transaction():
         token, grant = find_token(sandbox, refresh_token, kind="refresh")
         if token is None or grant is None or f"{grant.platform}/{grant.client_id}" != client.key:
             raise GrantRefusedError("invalid_grant", "Refresh token is invalid or expired.")
-        if not sandbox.settings.rotate_refresh_tokens:
+        if not (sandbox.settings.rotate_refresh_tokens if rotates is None else rotates):
             return Pair(_new_access(sandbox, grant), token, grant)
         sandbox.tokens.pop(token.token)
         return Pair(_new_access(sandbox, grant), _new_refresh(sandbox, grant), grant)
