@@ -194,6 +194,42 @@ def test_an_interrupted_part_is_continued_where_facebook_says(
     assert [made["sha256"] for made in sim.posts(platform="facebook")] == [sha256(asked)]
 
 
+@pytest.mark.parametrize(
+    ("fault", "posts"),
+    [
+        ({"action": "drop_after"}, 1),
+        ({"action": "drop_before"}, 0),
+        ({"action": "status", "status": 503, "when": "after"}, 1),
+        ({"action": "malformed"}, 1),
+    ],
+    ids=["drop_after", "drop_before", "status_after", "malformed"],
+)
+def test_a_longer_videos_lost_commit_is_found_by_asking(
+    facebook: Platform, request_: PublishRequest, sim: Sim, fault: Mapping[str, Any], posts: int
+) -> None:
+    asked, saved = as_video(request_, 50_000), Saved()
+    facebook.stage(asked, None, saved)
+    sim.fault("facebook.finish", **fault)
+    with pytest.raises(PlatformAPIError) as lost:
+        facebook.prepare_commit(asked, saved[-1]).send(5.0)
+    assert lost.value.kind == "ambiguous"
+    assert isinstance(facebook.locate(asked, saved[-1]), Published if posts else NotCommitted)
+    assert sim.count(platform="facebook") == posts
+
+
+def test_a_longer_video_is_not_staged_again_once_it_is_out(
+    facebook: Platform, request_: PublishRequest, sim: Sim
+) -> None:
+    asked = as_video(request_, 50_000)
+    handle = post(facebook, asked)
+    with pytest.raises(PlatformAPIError) as again:
+        facebook.stage(asked, handle, Saved())
+    with pytest.raises(PlatformAPIError) as twice:
+        facebook.prepare_commit(asked, handle).send(5.0)
+    assert again.value.kind == twice.value.kind == "ambiguous"
+    assert sim.count(platform="facebook") == 1
+
+
 def test_offsets_that_make_no_sense_are_transient(
     facebook: Platform, request_: PublishRequest, sim: Sim
 ) -> None:
