@@ -1,6 +1,8 @@
-"""Small commands for whoever runs this installation: `flask create-user`, `flask settings`, `flask doctor`."""
+"""Small commands for whoever runs this installation: `flask create-user`, `settings`, `doctor`, `keys rotate`."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import click
 from flask import Flask
@@ -11,12 +13,12 @@ from app.config import Settings, setting_fields
 from app.exceptions import AppException
 from app.extensions import settings
 from app.schemas.auth import PASSWORD_MAX, PASSWORD_MIN
-from app.services import doctor, people
+from app.services import doctor, keys, people
 
 
 def init_app(app: Flask, settings: Settings) -> None:  # noqa: ARG001 - every subsystem has this shape
     """Add the commands to `flask`."""
-    for command in (create_user, show_settings, examine):
+    for command in (create_user, show_settings, examine, key_commands):
         app.cli.add_command(command)
 
 
@@ -69,3 +71,34 @@ def examine(before_start: bool) -> None:  # noqa: FBT001 - click's shape
             click.echo(f"                  -> {finding.remedy}")
     if any(finding.level == "fail" for finding in findings):
         raise SystemExit(1)
+
+
+@click.group("keys")
+def key_commands() -> None:
+    """Look after the keys that seal tokens and upload handles (ENCRYPTION_KEYS)."""
+
+
+@key_commands.command("rotate")
+@with_appcontext
+def rotate_keys() -> None:
+    """Seal everything anew with the newest key; safe beside running processes, and may be run again."""
+    ends = {progress.place: progress for progress in _shown(keys.rotate())}
+    for place, progress in ends.items():
+        click.echo(f"{progress.sealed:8} sealed anew in {place}")
+    unreadable = sum(progress.unreadable for progress in ends.values())
+    if unreadable:
+        click.echo(f"{unreadable:8} cannot be read with any key of the ring; see the log")
+    in_use = keys.old_keys()
+    for key_id, places in in_use.items():
+        where = f"still seals something in {', '.join(places)}; run this again" if places else "is unused now"
+        click.echo(f"Key {key_id} {where}.")
+    if any(in_use.values()):
+        raise SystemExit(1)
+
+
+def _shown(progress: Iterator[keys.Progress]) -> Iterator[keys.Progress]:
+    """Pass progress on, saying every thousand rows that it goes on."""
+    for item in progress:
+        if item.sealed and item.sealed % 1000 == 0:
+            click.echo(f"{item.sealed:8} ... {item.place}", err=True)
+        yield item

@@ -130,12 +130,7 @@ def refresh(credential_id: uuid.UUID, fence: int) -> None:
     Raises PlatformAuthError when the platform says the grant is dead (the channels then need reconnecting),
     PlatformAPIError when it could not be asked; then a later try is planned.
     """
-    row = db.session.scalar(
-        select(Credential)
-        .where(Credential.id == credential_id, Credential.fence == fence)
-        .execution_options(populate_existing=True)
-    )
-    db.session.commit()
+    row = _snapshot(Credential.id == credential_id, Credential.fence == fence)
     if row is None or not leases.begin(Credential, credential_id, fence):
         return
     platform = registry().get(row.platform)
@@ -171,18 +166,23 @@ def _keep(row: Credential, columns: dict[str, Any]) -> None:
         row = found
 
 
+def _snapshot(*where: ColumnElement[bool]) -> Credential | None:
+    """Return a grant as it is now, detached: whatever is written later does not change it. Commits."""
+    query = select(Credential).where(*where).execution_options(populate_existing=True)
+    row = db.session.scalar(query)
+    if row is not None:
+        db.session.expunge(row)
+    db.session.commit()
+    return row
+
+
 def _still_stored(row: Credential) -> ColumnElement[bool]:
     return Credential.refresh_token_encrypted == row.refresh_token_encrypted
 
 
 def _sealed_anew(row: Credential) -> Credential | None:
     """Return the row as it is now if it holds the same refresh token under another seal (see `keys`)."""
-    now = db.session.scalar(
-        select(Credential)
-        .where(Credential.id == row.id, Credential.status == "active", ~_still_stored(row))
-        .execution_options(populate_existing=True)
-    )
-    db.session.commit()
+    now = _snapshot(Credential.id == row.id, Credential.status == "active", ~_still_stored(row))
     return now if now and now.refresh_token_encrypted and _refresh_token(now) == _refresh_token(row) else None
 
 

@@ -25,9 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.config import SERVICE_NAME
 from app.embedded import find_ffmpeg
 from app.exceptions import AppException
-from app.extensions import db, redis_client, settings
+from app.extensions import db, key_ring, redis_client, settings
 from app.queue import QUEUES, carrier
-from app.services import clock_offset, durability, instance
+from app.services import clock_offset, durability, instance, keys
 from app.storage import get_storage, new_key
 
 Level = Literal["ok", "warn", "fail"]
@@ -197,6 +197,20 @@ def _instance() -> Iterator[Finding]:
         yield Finding("instance", "fail", f"Nothing is published: {reason}", REMEDIES["instance"])
 
 
+def _keys() -> Iterator[Finding]:
+    if not settings().encryption_keys:
+        return  # said above
+    newest, *old = key_ring().keys
+    if not old:
+        yield Finding("keys", "ok", f"One key seals everything: {newest}.")
+    for key_id, places in keys.old_keys().items() if old else ():
+        if places:
+            where = ", ".join(places)
+            yield Finding("keys", "warn", f"The old key {key_id} still seals {where}.", REMEDIES["keys"])
+        else:
+            yield Finding("keys", "ok", f"The old key {key_id} seals nothing any more. It may be removed.")
+
+
 def _public_url() -> Iterator[Finding]:
     url = settings().public_url.rstrip("/")
     parts = urlsplit(url)
@@ -230,6 +244,7 @@ STANDING: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
 RUNNING: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("processes", _processes),
     ("instance", _instance),
+    ("keys", _keys),
     ("public_url", _public_url),
 )
 REMEDIES = {
@@ -244,5 +259,6 @@ REMEDIES = {
     "clock": "Set this machine's clock right: timedatectl set-ntp true.",
     "processes": "Start `flask workers` and `flask dispatcher`, or all with `make serve`; read their logs.",
     "instance": "If this database was restored or copied on purpose: flask adopt.",
+    "keys": "flask keys rotate, then take the old key out of ENCRYPTION_KEYS.",
     "public_url": "Set PUBLIC_URL to the https address that your proxy passes on to BIND.",
 }

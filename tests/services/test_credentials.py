@@ -191,7 +191,7 @@ def test_a_death_between_a_rotating_answer_and_its_save_ends_in_reconnecting_wit
 ):
     target_id = rig.target(caption="waits", due_in=3600)
 
-    def die(point: str) -> None:
+    def die(point: str, *_: str) -> None:
         raise SystemExit(point)  # the answer is in hand and nothing of it is saved
 
     with monkeypatch.context() as dying:
