@@ -18,7 +18,9 @@ from app.platforms.http import HttpClient, Response
 TOKEN_DEADLINE = 20.0  # seconds; people wait for it, and a lease is held meanwhile
 MAX_LIFETIME = timedelta(days=3650)
 _DEAD_GRANT = frozenset({"invalid_grant"})
-_BAD_CLIENT = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"})
+_BAD_CLIENT = frozenset(
+    {"invalid_client", "deleted_client", "unauthorized_client", "invalid_scope", "unsupported_grant_type"}
+)
 
 
 def new_state() -> str:

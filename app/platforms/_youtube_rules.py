@@ -1,0 +1,392 @@
+"""What YouTube allows, asks and answers, as data; `youtube.py` is what is done with it.
+
+Source of rules and numbers unless named otherwise: developers.google.com/youtube/v3, read 2026-11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from app import clock
+from app.domain.quota_window import window_at
+from app.domain.video_spec import VideoSpec
+from app.exceptions import (
+    ErrorKind,
+    PlatformAPIError,
+    PlatformAuthError,
+    PlatformRateLimitError,
+    PlatformUploadError,
+)
+from app.platforms.base import Option, Problem, PublishRequest, Quota, Setting, TextLimit, with_defaults
+
+SOURCE = "developers.google.com/youtube/v3, 2026-11"
+PACIFIC = "America/Los_Angeles"  # where YouTube's quotas begin their day
+_DAY, _MINUTE = timedelta(hours=24), timedelta(minutes=1)
+UNITS, INSERTS = "units", "inserts"
+UPDATE_COST, THUMBNAIL_COST, COMMENT_COST = 50, 50, 50
+
+
+class ErrorRow(NamedTuple):
+    """How one of YouTube's reasons is understood. `wait` is how long trying again is pointless.
+
+    `new_day` says that waiting ends when the quota's day does.
+    """
+
+    raises: type[PlatformAPIError]
+    kind: ErrorKind
+    sentence: str
+    wait: timedelta | None = None
+    new_day: bool = False
+
+
+_TOKEN = "YouTube no longer accepts this connection. Reconnect the channel."  # noqa: S105 - a sentence
+_SCOPE = (
+    "YouTube was not given the permission this needs. Reconnect the channel and allow everything asked for."
+)
+_QUOTA = (
+    "This installation has used up what YouTube allows its Google project for today. It begins anew at midnight, "
+    "Pacific time."
+)
+_SLOW = "YouTube asks us to slow down. We try again in a minute."
+_OWN = "YouTube had an error of its own. We try again."
+_CLOSED = "The YouTube account or channel is closed or suspended. Look in YouTube Studio for the reason."
+_OFF = "The YouTube Data API is not switched on in this installation's Google project. Its operator must enable it."
+_IMAGE = "YouTube could not use the thumbnail. The video itself is not affected."
+
+
+def _content(sentence: str) -> ErrorRow:
+    return ErrorRow(PlatformAPIError, "content", sentence)
+
+
+def _account(sentence: str) -> ErrorRow:
+    return ErrorRow(PlatformAPIError, "account", sentence)
+
+
+def _media(sentence: str) -> ErrorRow:
+    return ErrorRow(PlatformUploadError, "media", sentence)
+
+
+_REAUTH = ErrorRow(PlatformAuthError, "reauth", _TOKEN)
+_QUOTA_DAY = ErrorRow(PlatformRateLimitError, "quota", _QUOTA, new_day=True)
+_RATE = ErrorRow(PlatformRateLimitError, "rate", _SLOW, _MINUTE)
+_TRANSIENT = ErrorRow(PlatformAPIError, "transient", _OWN)
+_CONFIG = ErrorRow(PlatformAPIError, "config", _OFF)
+_METADATA = _content("YouTube refused the post's texts or settings. Check title, description and options.")
+GONE = "videoNotFound"
+
+# error.errors[0].reason, else error.status, whatever the HTTP status
+ERRORS: Mapping[str, ErrorRow] = {
+    "authError": _REAUTH,
+    "expired": _REAUTH,
+    "required": _REAUTH,
+    "Unauthorized": _REAUTH,
+    "UNAUTHENTICATED": _REAUTH,
+    "youtubeSignupRequired": _account(
+        "This Google account has no YouTube channel. Create one at YouTube, then connect again."
+    ),
+    "insufficientPermissions": ErrorRow(PlatformAuthError, "reauth", _SCOPE),
+    "ACCESS_TOKEN_SCOPE_INSUFFICIENT": ErrorRow(PlatformAuthError, "reauth", _SCOPE),
+    "quotaExceeded": _QUOTA_DAY,
+    "dailyLimitExceeded": _QUOTA_DAY,
+    "rateLimitExceeded": _RATE,
+    "userRateLimitExceeded": _RATE,
+    "RESOURCE_EXHAUSTED": _RATE,
+    "uploadLimitExceeded": ErrorRow(
+        PlatformRateLimitError,
+        "quota",
+        "The channel has uploaded as much as YouTube allows it in a day.",
+        _DAY,
+    ),
+    "invalidTitle": _content("YouTube refused the title. It needs 1 to 100 characters without < and >."),
+    "invalidDescription": _content(
+        "YouTube refused the description. It may have 5000 bytes, without < and >."
+    ),
+    "invalidTags": _content("YouTube refused the tags. Together they may have 500 characters."),
+    "invalidCategoryId": _content("YouTube does not know this category here. Choose another category_id."),
+    "invalidPublishAt": _content("YouTube refused the publishing time."),
+    "invalidFilename": _content("YouTube refused the file's name."),
+    "invalidVideoMetadata": _METADATA,
+    "invalidRecordingDetails": _METADATA,
+    "invalidVideoGameRating": _METADATA,
+    "defaultLanguageNotSet": _METADATA,
+    "mediaBodyRequired": _content("YouTube missed the video in the upload."),
+    "forbidden": _account(
+        "YouTube does not let this channel do this. Look in YouTube Studio for the reason."
+    ),
+    "forbiddenPrivacySetting": _account("YouTube does not let this channel use this privacy status."),
+    "forbiddenLicenseSetting": _account("YouTube does not let this channel use this license."),
+    "accountDelegationForbidden": _account("This account may not act for the channel."),
+    "authenticatedUserNotChannel": _account("This account is not the channel's own."),
+    "authenticatedUserAccountClosed": _account(_CLOSED),
+    "authenticatedUserAccountSuspended": _account(_CLOSED),
+    "channelClosed": _account(_CLOSED),
+    "channelSuspended": _account(_CLOSED),
+    "commentsDisabled": _account("Comments are switched off on this video, so none can be written."),
+    "accessNotConfigured": _CONFIG,
+    "SERVICE_DISABLED": _CONFIG,
+    "invalidImage": _media(_IMAGE),
+    "imageFormatUnsupported": _media(_IMAGE),
+    "imageTooTall": _media(_IMAGE),
+    "imageTooWide": _media(_IMAGE),
+    "mediaBodyTooLarge": _media(_IMAGE),
+    "uploadRateLimitExceeded": ErrorRow(
+        PlatformRateLimitError, "rate", "YouTube takes no more thumbnails for now.", timedelta(hours=1)
+    ),
+    GONE: _content("YouTube does not know this video any more."),
+    "internalError": _TRANSIENT,
+    "backendError": _TRANSIENT,
+    "serviceUnavailable": _TRANSIENT,
+}
+
+# status.failureReason: the file could not be used
+FAILURES: Mapping[str, ErrorRow] = {
+    "codec": _media("YouTube does not know the video's codec. MP4 with H.264 and AAC is the safest."),
+    "conversion": _media("YouTube could not convert the video. MP4 with H.264 and AAC is the safest."),
+    "emptyFile": _media("YouTube found the file empty. Upload the video again."),
+    "invalidFile": _media("YouTube does not take this kind of file. MP4 with H.264 and AAC is the safest."),
+    "tooSmall": _media("YouTube found the file too small to be a video."),
+    "uploadAborted": ErrorRow(PlatformUploadError, "transient", "The upload was cut off. We upload again."),
+}
+
+# status.rejectionReason: YouTube will not show the video
+REJECTIONS: Mapping[str, ErrorRow] = {
+    "claim": _content("YouTube rejected the video: somebody claims rights in it."),
+    "copyright": _content("YouTube rejected the video for copyright."),
+    "duplicate": _content("YouTube rejected the video as a duplicate of one that is there. Change the file."),
+    "inappropriate": _content("YouTube rejected the video as inappropriate."),
+    "legal": _content("YouTube rejected the video for legal reasons."),
+    "length": _content("YouTube rejected the video as too long for this channel. Verify it, or shorten it."),
+    "termsOfUse": _content("YouTube rejected the video: it breaks the terms of use."),
+    "trademark": _content("YouTube rejected the video for trademark."),
+    "uploaderAccountClosed": _account(_CLOSED),
+    "uploaderAccountSuspended": _account(_CLOSED),
+}
+
+UNUSABLE = _media("YouTube could not process the video. MP4 with H.264 and AAC is the safest.")
+REFUSED = _content("YouTube rejected the video. See the code.")
+REMOVED = _content("YouTube removed the video, or it was deleted there.")
+KEPT_PRIVATE = _account(
+    "The video is at YouTube, but YouTube keeps it private. Look in YouTube Studio for the reason."
+)
+
+
+def row_for_status(status: int) -> ErrorRow:
+    """Return how an answer without a known reason is understood, by its HTTP status."""
+    if status == 401:
+        return _REAUTH
+    if status == 403:
+        return ERRORS["forbidden"]
+    if status == 429:
+        return _RATE
+    if status == 408 or status >= 500:
+        return _TRANSIENT
+    return _content("YouTube refused this. See the code.")
+
+
+def error(
+    row: ErrorRow, code: str, details: Mapping[str, Any] | None = None, *, retry_after: float | None = None
+) -> PlatformAPIError:
+    """Return the error a row describes. YouTube's own words are not repeated: they may hold secrets.
+
+    `retry_after` is what the answer asked for, in seconds.
+    """
+    retry_at = clock.now() + row.wait if row.wait else None
+    if row.new_day:
+        retry_at = next_day()
+    elif retry_after is not None and row.kind in ("rate", "transient"):
+        retry_at = clock.now() + timedelta(seconds=retry_after)
+    return row.raises(
+        row.sentence,
+        dict(details or {}),
+        platform="youtube",
+        kind=row.kind,
+        platform_code=code,
+        retry_at=retry_at,
+    )
+
+
+def next_day() -> datetime:
+    """Return when YouTube's quotas begin anew: the next midnight, Pacific time."""
+    return window_at(clock.now(), length=_DAY, timezone=PACIFIC).ends_at
+
+
+_PREFIX = "https://www.googleapis.com/auth/"
+UPLOAD, READ, FORCE_SSL, MANAGE = (
+    _PREFIX + name for name in ("youtube.upload", "youtube.readonly", "youtube.force-ssl", "youtube")
+)
+SCOPES = (UPLOAD, READ, FORCE_SSL)
+MAY_UPLOAD = frozenset({UPLOAD, FORCE_SSL, MANAGE})
+MAY_READ = frozenset({READ, FORCE_SSL, MANAGE})
+MAY_CHANGE = frozenset({FORCE_SSL, MANAGE})
+MAY_COMMENT = frozenset({FORCE_SSL})
+
+GRAIN = 262_144  # bytes; every chunk but the last must be a multiple
+CHUNK_MAX = 64 * 1024 * 1024
+SETTINGS = (
+    Setting("CLIENT_ID", "", "OAuth client id of your project at console.cloud.google.com.", secret=True),
+    Setting("CLIENT_SECRET", "", "Secret of that client.", secret=True),
+    Setting(
+        "SCOPES",
+        " ".join(SCOPES),
+        "Permissions asked for, separated by blanks; see docs/platforms/youtube.md.",
+    ),
+    Setting("INSERTS_PER_DAY", "100", "Videos the Google project may upload in a day: 1 to 1000000."),
+    Setting("UNITS_PER_DAY", "10000", "Units of all other calls of the project in a day: 1 to 1000000000."),
+    Setting("CHUNK_SIZE", "8388608", "Bytes of a chunk: a multiple of 262144, at most 67108864."),
+    Setting("AUTH_URL", "https://accounts.google.com/o/oauth2/v2/auth", "Consent page.", role="browser"),
+    Setting("WEB_URL", "https://www.youtube.com", "Where videos and channels are seen.", role="browser"),
+    Setting("TOKEN_URL", "https://oauth2.googleapis.com/token", "Where tokens are asked for.", role="server"),
+    Setting(
+        "REVOKE_URL", "https://oauth2.googleapis.com/revoke", "Where grants are given back.", role="server"
+    ),
+    Setting("API_BASE", "https://www.googleapis.com/youtube/v3", "The API.", role="server"),
+    Setting("UPLOAD_BASE", "https://www.googleapis.com/upload/youtube/v3", "The upload API.", role="server"),
+    Setting(
+        "UPLOAD_HOSTS",
+        "www.googleapis.com,youtube.googleapis.com",
+        "Hosts an upload address may have; they are sent the access token.",
+        role="hosts",
+    ),
+)
+
+PRIVATE = "private"
+PRIVACIES = ("public", "unlisted", PRIVATE)
+OPTIONS = (
+    Option("privacy_status", "string", "who may see the video.", choices=PRIVACIES, required=True),
+    Option("made_for_kids", "boolean", "whether it is made for kids; YouTube demands an answer.", required=True),
+    Option("contains_synthetic_media", "boolean", "Realistic, but altered or made by AI.", default=False),
+    Option("category_id", "string", "Category by YouTube's number; 22 is People & Blogs.", default="22"),
+    Option("tags", "string", "Tags, separated by commas."),
+    Option("notify_subscribers", "boolean", "Tell subscribers.", default=True),
+    Option("embeddable", "boolean", "Let other sites embed the video.", default=True),
+    Option("license", "string", "License.", default="youtube", choices=("youtube", "creativeCommon")),
+    Option("use_thumbnail", "boolean", "Set the video's thumbnail; needs a verified channel.", default=False),
+    Option("first_comment", "string", "A comment to write below the video once it is out."),
+)  # fmt: skip
+
+VIDEO = VideoSpec(
+    source=SOURCE,
+    checked_on="2026-11-23",
+    max_size_bytes=274_877_906_944,  # 256 GB, as the discovery document says
+    max_duration_seconds=43_200,
+)
+MAX_TITLE, MAX_DESCRIPTION, MAX_TAGS, MAX_COMMENT = 100, 5000, 500, 10_000
+UNVERIFIED_SECONDS = 900  # longer videos need a verified channel
+SHORT_SECONDS = 180
+
+
+def utf8_bytes(text: str) -> int:
+    """Return the length as YouTube counts descriptions."""
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+TEXT_LIMITS = (
+    TextLimit("title", MAX_TITLE, "characters", len, SOURCE, required=True),
+    TextLimit("caption", MAX_DESCRIPTION, "bytes in UTF-8", utf8_bytes, SOURCE),
+)
+
+
+def quotas(*, inserts: int, units: int) -> tuple[Quota, ...]:
+    """Return the limits we count: both of the Google project, which is the whole installation."""
+    return (
+        Quota(INSERTS, inserts, _DAY, "app", SOURCE, timezone=PACIFIC),
+        Quota(UNITS, units, _DAY, "app", SOURCE, timezone=PACIFIC, posts=False),
+    )
+
+
+def marker(target_id: str) -> str:
+    """Return the tag by which an upload is found again: `vs-` and the random end of the target's id."""
+    return "vs-" + target_id.replace("-", "")[-12:]
+
+
+def tags(options: Mapping[str, Any]) -> list[str]:
+    given = options.get("tags")
+    return [tag.strip() for tag in given.split(",") if tag.strip()] if isinstance(given, str) else []
+
+
+def tags_length(names: list[str]) -> int:
+    """Return the length as YouTube counts tags: commas count, and quotes around those with a blank."""
+    return sum(len(name) + 2 * (" " in name) for name in names) + max(0, len(names) - 1)
+
+
+def rule_problems(title: str, caption: str, options: Mapping[str, Any]) -> list[Problem]:
+    """Return what YouTube would refuse beyond lengths and kinds."""
+    problems = [
+        Problem(name, f"YouTube allows neither < nor > in the {what}. Take them out.", found, "")
+        for name, what, text in (("title", "title", title), ("caption", "description", caption))
+        if (found := "".join(char for char in text if char in "<>"))
+    ]
+    mine = tags_length([*tags(options), marker("0" * 12)])
+    if mine > MAX_TAGS:
+        message = f"The tags have {mine} characters with our own, at most {MAX_TAGS} fit. Leave some out."
+        problems.append(Problem("options.tags", message, mine, MAX_TAGS))
+    category = options.get("category_id")
+    if isinstance(category, str) and not (category.isascii() and category.isdigit()):
+        message = "category_id is a number at YouTube, such as 22."
+        problems.append(Problem("options.category_id", message, category, "digits"))
+    return problems + _comment_problems(options)
+
+
+def _comment_problems(options: Mapping[str, Any]) -> list[Problem]:
+    text = options.get("first_comment")
+    if not isinstance(text, str):
+        return []
+    field = "options.first_comment"
+    if not 0 < len(text.strip()) <= len(text) <= MAX_COMMENT:
+        message = f"A comment has 1 to {MAX_COMMENT} characters; this one has {len(text)}."
+        return [Problem(field, message, len(text), MAX_COMMENT)]
+    if options.get("made_for_kids") is True:
+        return [Problem(field, "YouTube has no comments on videos made for kids. Leave it out.", text, None)]
+    if options.get("privacy_status") == PRIVATE:
+        return [Problem(field, "A private video takes no comment. Leave it out.", text, None)]
+    return []
+
+
+def snippet(request: PublishRequest) -> dict[str, Any]:
+    """Return the texts as videos.insert takes them; the last tag is ours."""
+    chosen = with_defaults(OPTIONS, request.options)
+    return {
+        "title": request.title,
+        "description": request.caption,
+        "tags": [*tags(chosen), marker(request.target_id)],
+        "categoryId": chosen["category_id"],
+    }
+
+
+def status(request: PublishRequest, *, privacy: str) -> dict[str, Any]:
+    """Return the whole `status` part: what is left out would be wiped, and privacy would be public."""
+    chosen = with_defaults(OPTIONS, request.options)
+    return {
+        "privacyStatus": privacy,
+        "selfDeclaredMadeForKids": chosen.get("made_for_kids") is True,
+        "containsSyntheticMedia": chosen["contains_synthetic_media"],
+        "embeddable": chosen["embeddable"],
+        "license": chosen["license"],
+        "publicStatsViewable": True,
+    }
+
+
+def wanted_privacy(request: PublishRequest) -> str:
+    """Return the privacy the post was set to; the narrowest when it says none."""
+    wanted = request.options.get("privacy_status")
+    return wanted if isinstance(wanted, str) else PRIVATE
+
+
+def is_short(request: PublishRequest) -> bool:
+    """Return whether YouTube shows the video as a Short: square or upright, and up to 180 s."""
+    width, height, length = request.width, request.height, request.duration_seconds
+    return (
+        None not in (width, height, length)
+        and (height or 0) >= (width or 0)
+        and (length or 0) <= SHORT_SECONDS
+    )
+
+
+def read_number(value: str, low: int, high: int, *, name: str, step: int = 1) -> int:
+    """Return a whole number of the settings. Raises ValueError naming it and what is allowed."""
+    if value.isascii() and value.isdigit() and low <= int(value) <= high and int(value) % step == 0:
+        return int(value)
+    multiple = f", a multiple of {step}" if step > 1 else ""
+    raise ValueError(f"{name} must be a whole number from {low} to {high}{multiple}, found {value!r}.")
