@@ -89,8 +89,8 @@ def test_workers_killed_at_named_points_leave_one_comment_each(rig: Rig, post: P
 def test_connections_dropped_in_the_call_leave_one_comment_each(rig: Rig, post: Post) -> None:
     targets = {}
     for platform in PLATFORMS:
-        for fault in ("drop_before", "drop_after"):
-            rig.sandbox.sim.fault(operation(platform), fault)
+        for nth, fault in enumerate(("drop_before", "drop_after"), start=1):
+            rig.sandbox.sim.fault(operation(platform), fault, nth=nth)
             targets[f"{platform} {fault}"] = post(platform, f"{platform} {fault}")
 
     assert wait_for_comments(rig, targets) == dict.fromkeys(targets, 1)
