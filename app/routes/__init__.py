@@ -14,8 +14,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Settings
-from app.error_handlers import Api
-from app.routes import base, headers, limits
+from app.routes import base, headers, limits, openapi
 
 ABOUT = """\
 Send `Authorization: Bearer` with an API key (`vsk_...`) or an access token of `POST /auth/login`. A key opens the
@@ -75,7 +74,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         "info": {"description": ABOUT},
         "servers": [{"url": settings.public_url.rstrip("/")}],
     }
-    api = Api(app)
+    api = openapi.DocumentedApi(app)
     base.describe_security(api)
     for blueprint in blueprints():
         register = api if isinstance(blueprint, flask_smorest.Blueprint) else app

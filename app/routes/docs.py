@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from app.config import SERVICE_NAME
 from app.error_handlers import HTTP_ERRORS
 from app.extensions import settings
+from app.routes import openapi
 
 blp = Blueprint("docs", __name__)
 
@@ -55,7 +56,7 @@ class Operation:
 
 @blp.get("/docs")
 def show_docs() -> str:
-    spec = current_app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
+    spec = openapi.document(current_app)
     found = list(operations(spec))
     tags = [
         (tag["name"], tag.get("description", ""), [item for item in found if item.tag == tag["name"]])

@@ -1,0 +1,179 @@
+"""The OpenAPI document as it is published: what flask-smorest collects, finished.
+
+Hidden operations are taken out; examples, links from what was made to what can be done with it, and answers
+that no view names (a rate that is too high, an unknown address) are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Flask, Response, current_app
+
+from app.error_handlers import Api
+
+METHODS = ("get", "post", "put", "patch", "delete")
+MAX_DEPTH = 6  # levels of nested objects an example shows
+Json = dict[str, Any]
+
+# By format, then by type: values that look like the real ones.
+FORMATS: Mapping[str, Any] = {
+    "uuid": "01935d2f-6c1e-7c4a-9b57-2f4a7d8e9c10",
+    "date-time": "2027-01-31T17:00:00.000000Z",
+    "uri": "https://video.example.com/",
+    "url": "https://video.example.com/",
+    "email": "ada@example.com",
+    "password": "correct horse battery",
+}
+TYPES: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "boolean": True, "object": {}}
+
+
+class DocumentedApi(Api):
+    """Serves the finished document at /openapi.json."""
+
+    def _openapi_json(self) -> Response:
+        text = current_app.json.dumps(document(current_app), indent=2)
+        return Response(text, mimetype="application/json")
+
+
+def document(app: Flask) -> Json:
+    """Return the finished OpenAPI document; made once, for the routes do not change."""
+    known = app.extensions.get("openapi")
+    if known is None:
+        known = app.extensions["openapi"] = finish(
+            app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec
+        )
+    found: Json = known
+    return found
+
+
+def finish(spec: Any) -> Json:
+    """Return an APISpec as a document with nothing hidden, nothing unused and nothing missing."""
+    found: Json = spec.to_dict()
+    found["paths"] = {path: kept for path, item in found["paths"].items() if (kept := _visible(item))}
+    for path, item in found["paths"].items():
+        for method in METHODS:
+            if method in item:
+                _complete(found, path, item[method])
+    _drop_unused(found)
+    return found
+
+
+def _visible(item: Json) -> Json:
+    kept = {name: part for name, part in item.items() if not (name in METHODS and part.pop("hide", False))}
+    return kept if any(method in kept for method in METHODS) else {}
+
+
+def _complete(spec: Json, path: str, operation: Json) -> None:
+    responses: Json = operation.setdefault("responses", {})
+    if not any(str(status).startswith("4") for status in responses):
+        responses["404"] = {"$ref": "#/components/responses/DEFAULT_ERROR"}
+    for holder in (operation.get("requestBody", {}), *responses.values()):
+        for content in holder.get("content", {}).values():
+            if "example" not in content and "schema" in content:
+                content["example"] = example(spec, content["schema"])
+    if links := dict(_links(spec, path, operation)):
+        responses["201"]["links"] = links
+
+
+# -- links
+
+
+def _links(spec: Json, path: str, operation: Json) -> Iterator[tuple[str, Json]]:
+    """Yield a link for everything that can be done with what this operation made, by its id."""
+    if "201" not in operation["responses"]:
+        return
+    for other, item in spec["paths"].items():
+        parent, _, rest = other.partition("/{")
+        name, _, deeper = rest.partition("}")
+        if parent != path or "/" in deeper.strip("/"):
+            continue
+        for method in METHODS:
+            if method in item:
+                yield (
+                    item[method]["operationId"],
+                    {
+                        "operationId": item[method]["operationId"],
+                        "parameters": {name: "$response.body#/id"},
+                    },
+                )
+
+
+# -- examples
+
+
+def example(spec: Json, schema: Mapping[str, Any], *, depth: int = 0) -> Any:
+    """Return a value the schema accepts, as telling as its names and formats allow."""
+    schema = _resolved(spec, schema)
+    for key in ("example", "const", "enum", "default"):
+        if schema.get(key) is not None:
+            return schema[key][0] if key == "enum" else schema[key]
+    for key in ("allOf", "anyOf", "oneOf"):
+        if key in schema:
+            return example(spec, schema[key][0], depth=depth)
+    kind = schema.get("type", "string")
+    kind = next((each for each in kind if each != "null"), "null") if isinstance(kind, list) else kind
+    if kind == "array":
+        return [] if depth > MAX_DEPTH else [example(spec, schema.get("items", {}), depth=depth + 1)]
+    if kind == "object":
+        return _object(spec, schema, depth)
+    return _scalar(schema, kind)
+
+
+def _object(spec: Json, schema: Mapping[str, Any], depth: int) -> Json:
+    members = schema.get("properties", {})
+    if depth > MAX_DEPTH:
+        members = {name: members[name] for name in schema.get("required", ()) if name in members}
+    return {name: example(spec, member, depth=depth + 1) for name, member in members.items()}
+
+
+def _scalar(schema: Mapping[str, Any], kind: str) -> Any:
+    value = FORMATS.get(schema.get("format", ""), TYPES.get(kind))
+    if kind in {"integer", "number"}:
+        return max(schema.get("minimum", value), value) if value is not None else None
+    if isinstance(value, str) and "pattern" in schema:
+        return "*"
+    if isinstance(value, str) and len(value) < schema.get("minLength", 0):
+        return value.ljust(schema["minLength"], "x")
+    return value
+
+
+def _resolved(spec: Json, node: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in node:
+        found: Any = spec
+        for part in str(node["$ref"]).removeprefix("#/").split("/"):
+            found = found[part]
+        node = found | {key: value for key, value in node.items() if key != "$ref"}
+    return node
+
+
+# -- tidying
+
+
+def _drop_unused(spec: Json) -> None:
+    """Take out schemas and answers that nothing refers to, until all are used."""
+    while True:
+        used = {each.rpartition("#/components/")[2] for each in _references(spec)}
+        unused = [
+            (kind, name)
+            for kind in ("schemas", "responses")
+            for name in spec["components"].get(kind, {})
+            if f"{kind}/{name}" not in used
+        ]
+        if not unused:
+            return
+        for kind, name in unused:
+            del spec["components"][kind][name]
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref" and isinstance(value, str):
+                yield value
+            else:
+                yield from _references(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item)
