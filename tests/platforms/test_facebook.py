@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -15,22 +14,16 @@ import requests
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError, PlatformUploadError
 from app.platforms import _facebook_rules as rules
-from app.platforms._facebook_upload import STRETCH
 from app.platforms.base import (
     HandleDead,
-    LeaseLost,
     NotCommitted,
     Pending,
     Platform,
     Published,
     PublishRequest,
     Rejected,
-    Staged,
-    StepDone,
-    StepNotDone,
     Tokens,
     Unknown,
-    Wait,
 )
 from tests.platforms.conftest import RegistryMaker
 from tests.platforms.sources import Case, MemorySource, make_request, some_bytes
@@ -90,6 +83,10 @@ def published(platform: Platform, request: PublishRequest) -> PublishRequest:
     return replace(request, remote_id=found.remote_id)
 
 
+def as_video(request: PublishRequest, size: int = 7_000_000) -> PublishRequest:
+    return replace(request, options=VIDEO, source=MemorySource(some_bytes(size)))
+
+
 # -- what is posted
 
 
@@ -141,142 +138,6 @@ def test_texts_are_counted(facebook: Platform) -> None:
 def test_a_wrong_setting_is_named(make_registry: RegistryMaker, value: str) -> None:
     with pytest.raises(ValueError, match="FACEBOOK_DAILY_POSTS"):
         make_registry(FACEBOOK_DAILY_POSTS=value)
-
-
-# -- longer videos
-
-
-def as_video(request: PublishRequest, size: int = 7_000_000) -> PublishRequest:
-    return replace(request, options=VIDEO, source=MemorySource(some_bytes(size)))
-
-
-def sha256(request: PublishRequest) -> str:
-    assert isinstance(request.source, MemorySource)
-    return hashlib.sha256(request.source.data).hexdigest()
-
-
-def test_a_longer_video_goes_in_the_parts_facebook_asks_for(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    asked = as_video(request_)
-    found = facebook.locate(asked, post(facebook, asked))
-    (made,) = sim.posts(platform="facebook")
-    assert isinstance(found, Published)
-    assert (made["sha256"], found.permalink) == (sha256(asked), made["permalink"])
-    assert len(sim.requests(operation="facebook.transfer")) == 3
-    assert "/videos/" in str(found.permalink)
-
-
-def test_a_longer_video_goes_on_from_every_handle_and_lets_others_go_first(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    asked, saved, turns = as_video(request_), Saved(), 0
-    outcome: object = facebook.stage(replace(asked, should_yield=lambda: True), None, saved)
-    while isinstance(outcome, Wait):
-        turns += 1
-        outcome = facebook.stage(replace(asked, should_yield=lambda: True), saved[-1], saved)
-    facebook.prepare_commit(asked, saved[-1]).send(10.0)
-    assert turns == 2
-    assert [made["sha256"] for made in sim.posts(platform="facebook")] == [sha256(asked)]
-
-
-@pytest.mark.parametrize("action", ["store_partial", "drop_after", "drop_before"])
-def test_an_interrupted_part_is_continued_where_facebook_says(
-    facebook: Platform, request_: PublishRequest, sim: Sim, action: str
-) -> None:
-    asked, saved = as_video(request_), Saved()
-    sim.fault("facebook.transfer", action, nth=2, bytes=1_000_000)
-    with pytest.raises(PlatformAPIError) as lost:
-        facebook.stage(asked, None, saved)
-    assert isinstance(facebook.stage(asked, saved[-1], saved), Staged)
-    facebook.prepare_commit(asked, saved[-1]).send(10.0)
-    assert lost.value.kind == "transient"
-    assert [made["sha256"] for made in sim.posts(platform="facebook")] == [sha256(asked)]
-
-
-@pytest.mark.parametrize(
-    ("fault", "posts"),
-    [
-        ({"action": "drop_after"}, 1),
-        ({"action": "drop_before"}, 0),
-        ({"action": "status", "status": 503, "when": "after"}, 1),
-        ({"action": "malformed"}, 1),
-    ],
-    ids=["drop_after", "drop_before", "status_after", "malformed"],
-)
-def test_a_longer_videos_lost_commit_is_found_by_asking(
-    facebook: Platform, request_: PublishRequest, sim: Sim, fault: Mapping[str, Any], posts: int
-) -> None:
-    asked, saved = as_video(request_, 50_000), Saved()
-    facebook.stage(asked, None, saved)
-    sim.fault("facebook.finish", **fault)
-    with pytest.raises(PlatformAPIError) as lost:
-        facebook.prepare_commit(asked, saved[-1]).send(5.0)
-    assert lost.value.kind == "ambiguous"
-    assert isinstance(facebook.locate(asked, saved[-1]), Published if posts else NotCommitted)
-    assert sim.count(platform="facebook") == posts
-
-
-def test_a_longer_video_is_not_staged_again_once_it_is_out(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    asked = as_video(request_, 50_000)
-    handle = post(facebook, asked)
-    with pytest.raises(PlatformAPIError) as again:
-        facebook.stage(asked, handle, Saved())
-    with pytest.raises(PlatformAPIError) as twice:
-        facebook.prepare_commit(asked, handle).send(5.0)
-    assert again.value.kind == twice.value.kind == "ambiguous"
-    assert sim.count(platform="facebook") == 1
-
-
-def test_offsets_that_make_no_sense_are_transient(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    for body in ({"start_offset": "0", "end_offset": "99999999"}, {"start_offset": "5"}, {}):
-        sim.fault("facebook.transfer", "status", status=200, body=body)
-        with pytest.raises(PlatformAPIError) as broken:
-            facebook.stage(as_video(request_), None, Saved())
-        assert broken.value.kind == "transient"
-
-
-# -- reels' bytes
-
-
-@pytest.mark.parametrize("action", ["store_partial", "drop_before", "drop_after"])
-def test_an_interrupted_upload_is_continued_where_facebook_has_it(
-    facebook: Platform, request_: PublishRequest, sim: Sim, action: str
-) -> None:
-    saved = Saved()
-    sim.fault("facebook.upload", action, bytes=7_000)
-    with pytest.raises(PlatformAPIError):
-        facebook.stage(request_, None, saved)
-    assert isinstance(facebook.stage(request_, saved[-1], saved), Staged)
-    facebook.prepare_commit(request_, saved[-1]).send(10.0)
-    offsets = [call["headers"]["Offset"] for call in sim.requests(operation="facebook.upload")]
-    assert offsets == {"store_partial": ["0", "7000"], "drop_before": ["0", "0"], "drop_after": ["0"]}[action]
-    assert [made["sha256"] for made in sim.posts(platform="facebook")] == [sha256(request_)]
-
-
-def test_a_lost_lease_breaks_an_upload_off(facebook: Platform, request_: PublishRequest) -> None:
-    asked, seen = replace(request_, source=MemorySource(some_bytes(3 * STRETCH))), Saved()
-
-    def save(handle: Mapping[str, Any]) -> None:
-        seen(handle)
-        if len(seen) == 2:
-            raise LeaseLost
-
-    with pytest.raises(LeaseLost):
-        facebook.stage(asked, None, save)
-    assert seen[-1]["uploaded"] == STRETCH
-
-
-def test_what_was_broken_off_and_not_kept_is_sent_whole(facebook: Platform, request_: PublishRequest) -> None:
-    asked, saved = replace(request_, source=MemorySource(some_bytes(3 * STRETCH))), Saved()
-    facebook.stage(replace(asked, should_yield=lambda: True), None, saved)
-    forgetful = {**saved[0], "uploaded": 3 * STRETCH - 1}  # of which Facebook has less than half
-    again = facebook.stage(replace(asked, should_yield=lambda: True), forgetful, saved)
-    assert isinstance(again, Staged)
 
 
 # -- what became of it
@@ -425,85 +286,6 @@ def test_the_pages_thirty_reels_a_day_are_kept_to(
     assert limited.value.retry_at is not None
     assert limited.value.retry_at - clock.now() > timedelta(minutes=110)
     assert [(quota.limit, quota.phase) for quota in facebook.quotas] == [(30, "commit")]
-
-
-# -- afterwards
-
-
-def test_the_steps_follow_from_the_options(facebook: Platform, request_: PublishRequest) -> None:
-    options = {"use_thumbnail": True, "first_comment": " Look! "}
-    steps = facebook.plan_steps(replace(request_, options=options), {})
-    assert [(step.kind, dict(step.payload)) for step in steps] == [
-        ("thumbnail", {}),
-        ("first_comment", {"text": "Look!"}),
-    ]
-    assert facebook.plan_steps(replace(request_, options={"first_comment": " "}), {}) == []
-
-
-def test_a_first_comment_whose_answer_is_lost_is_found_by_asking(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    asked = published(facebook, replace(request_, options={"first_comment": "Look!"}))
-    (step,) = facebook.plan_steps(asked, {})
-    before = facebook.locate_step(asked, step)
-    sim.fault("facebook.comment", "drop_after")
-    with pytest.raises(PlatformAPIError) as lost:
-        facebook.perform_step(asked, step)
-    after = facebook.locate_step(asked, step)
-    assert isinstance(before, StepNotDone)
-    assert lost.value.kind == "ambiguous"
-    assert isinstance(after, StepDone)
-    assert [comment["text"] for comment in sim.comments(platform="facebook")] == ["Look!"]
-
-
-def test_a_thumbnail_becomes_the_cover(facebook: Platform, request_: PublishRequest, sim: Sim) -> None:
-    picture = MemorySource(b"\xff\xd8picture", "image/jpeg")
-    asked = published(facebook, replace(request_, options={"use_thumbnail": True}, thumbnail=lambda: picture))
-    (step,) = facebook.plan_steps(asked, {})
-    assert isinstance(facebook.perform_step(asked, step), StepDone)
-    assert isinstance(facebook.perform_step(asked, step), StepDone)
-    (upload,) = sim.call("GET", "uploads")["uploads"]
-    assert upload["details"]["cover"] == {"preferred": True, "size": picture.size}
-
-
-def test_a_thumbnail_that_is_not_there_is_a_clear_refusal(
-    facebook: Platform, request_: PublishRequest
-) -> None:
-    asked = published(facebook, replace(request_, options={"use_thumbnail": True}))
-    with pytest.raises(PlatformAPIError, match="no thumbnail"):
-        facebook.perform_step(asked, facebook.plan_steps(asked, {})[0])
-
-
-def test_figures_come_metric_by_metric_and_what_is_not_told_stays_open(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    asked = published(facebook, request_)
-    video_id = asked.remote_id or ""
-    found = facebook.stats(asked.account, [video_id, "404"])
-    floor = facebook.stats(replace(asked.account, scopes=frozenset({"pages_read_engagement"})), [video_id])
-    assert list(found) == [video_id]
-    full = found[video_id]
-    assert (full.views, full.likes, full.shares, full.watch_seconds) == (5, 3, 2, 21.0)
-    assert (full.average_watch_seconds, full.comments, full.saves) == (4.2, 0, None)
-    assert (floor[video_id].views, floor[video_id].shares) == (7, None)
-
-
-def test_a_metric_of_another_kind_of_video_is_not_zero(
-    facebook: Platform, request_: PublishRequest, sim: Sim
-) -> None:
-    asked = published(facebook, as_video(request_, 20_000))
-    body = {"error": {"code": 100, "message": "The value must be a valid insights metric."}}
-    sim.fault("facebook.insights", "status", status=400, body=body)
-    (figures,) = facebook.stats(asked.account, [asked.remote_id or ""]).values()
-    assert (figures.views, figures.watch_seconds, figures.shares) == (6, None, None)
-
-
-def test_removing_twice_is_no_error(facebook: Platform, request_: PublishRequest, sim: Sim) -> None:
-    asked = published(facebook, request_)
-    for _ in range(2):
-        facebook.remove(asked.account, asked.remote_id or "")
-    (made,) = sim.posts(platform="facebook")
-    assert made["removed"] is True
 
 
 # -- connecting
