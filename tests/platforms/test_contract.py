@@ -1,105 +1,31 @@
-"""What every platform promises, tried over real HTTP against its sandbox. A platform joins with its CASE."""
+"""What every platform promises of posting, tried over real HTTP against its sandbox. A platform joins with its CASE."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-import requests
 import time_machine
 
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError
-from app.platforms import registry
 from app.platforms.base import (
     Accepted,
     Handle,
     HandleDead,
     LeaseLost,
-    LocateResult,
     NotCommitted,
-    PlannedStep,
-    Platform,
     Published,
-    PublishRequest,
-    Rejected,
     Staged,
-    StepDone,
-    StepNotDone,
-    Tokens,
     Wait,
 )
 from tests.platforms.conftest import RegistryMaker
-from tests.platforms.sources import Case, MemorySource, make_request, some_bytes
+from tests.platforms.contract import CASES, MOST_TURNS, UNREADABLE, Stage, make_stage, where
+from tests.platforms.sources import Case, MemorySource, some_bytes
 from tests.sandbox_server import Sim
-
-CASES: list[Case] = [
-    importlib.import_module(f"tests.platforms.test_{name}").CASE for name in registry.names()
-]
-UNREADABLE = [
-    (case, operation, action)
-    for case in CASES
-    for operation in ("begin", "ask")
-    for action in ("malformed", "truncate", "drop_after", "drop_before")
-    if (operation, action) != ("begin", "truncate") or case.begins_in_body
-]
-MOST_TURNS = 30  # a stage that never gets on would go on for ever
-DEADLINE = 3.0  # seconds; a stand-in that drops a long body may leave the socket half open till then
-
-
-@dataclass
-class Stage:
-    """A platform, a request, and what was saved on the way."""
-
-    case: Case
-    platform: Platform
-    sim: Sim
-    request: PublishRequest
-    handles: list[dict[str, Any]]
-
-    def stage(self, handle: Handle | None = None, **changes: Any) -> Staged | Wait:
-        return self.platform.stage(replace(self.request, **changes), handle, self.save)
-
-    def save(self, handle: Handle) -> None:
-        self.handles.append(dict(handle))
-
-    @property
-    def handle(self) -> dict[str, Any]:
-        return self.handles[-1]
-
-    def commit(self, handle: Handle | None = None) -> Any:
-        return self.platform.prepare_commit(self.request, handle or self.handle).send(DEADLINE)
-
-    def locate(self) -> LocateResult:
-        return self.platform.locate(self.request, self.handle)
-
-    def count(self) -> int:
-        return self.sim.count(platform=self.case.name)
-
-    def arrived(self) -> str:
-        (post,) = self.sim.posts(platform=self.case.name)
-        return str(post["sha256"])
-
-    @property
-    def sha256(self) -> str:
-        source = self.request.source
-        assert isinstance(source, MemorySource)
-        return hashlib.sha256(source.data).hexdigest()
-
-
-def where(applies: Callable[[Case], object]) -> pytest.MarkDecorator:
-    """Run a test over the platforms of one kind only; there is at least one."""
-    return over([case for case in CASES if applies(case)])
-
-
-def over(cases: Sequence[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
@@ -109,10 +35,8 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture
-def stage(case: Case, make_registry: RegistryMaker, sim: Sim) -> Iterator[Stage]:
-    token = sim.token(platform=case.name, scopes=sorted(case.scopes))
-    request = make_request(case, token, some_bytes(30_000))
-    yield Stage(case, make_registry().get(case.name), sim, request, [])
+def stage(case: Case, make_registry: RegistryMaker, sim: Sim) -> Stage:
+    return make_stage(case, make_registry, sim)
 
 
 @pytest.fixture
@@ -304,7 +228,7 @@ def test_staging_replaces_a_handle_that_ends_before_the_due_time(stage: Stage) -
 def test_an_expired_token_is_a_typed_error_everywhere(stage: Stage) -> None:
     stage.stage()
     expired = replace(stage.request, account=replace(stage.request.account, access_token="act.gone"))
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         lambda: stage.platform.stage(expired, None, stage.save),
         lambda: stage.platform.preflight(expired, stage.handle),
         lambda: stage.platform.locate(expired, stage.handle),
@@ -369,150 +293,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-@where(lambda case: case.refreshes and case.rotates)
-def test_refreshing_rotates_and_a_dead_grant_is_an_auth_error(
-    case: Case, make_registry: RegistryMaker, sim: Sim
-) -> None:
-    platform, token = make_registry().get(case.name), sim.token(platform=case.name)
-    tokens = platform.refresh(token["refresh_token"])
-    assert tokens.access_token != token["access_token"]
-    assert tokens.refresh_token not in (None, token["refresh_token"])
-    assert tokens.expires_at is not None and tokens.expires_at > clock.now()
-    with pytest.raises(PlatformAuthError):
-        platform.refresh(token["refresh_token"])
-
-
-@where(lambda case: case.refreshes and not case.rotates)
-def test_refreshing_leaves_the_refresh_token_good_until_the_grant_is_revoked(
-    case: Case, make_registry: RegistryMaker, sim: Sim
-) -> None:
-    platform, token = make_registry().get(case.name), sim.token(platform=case.name)
-    first, again = (platform.refresh(token["refresh_token"]) for _ in range(2))
-    assert len({token["access_token"], first.access_token, again.access_token}) == 3
-    assert first.refresh_token in (None, token["refresh_token"])
-    assert first.expires_at is not None and first.expires_at > clock.now()
-    platform.revoke(again)
-    with pytest.raises(PlatformAuthError):
-        platform.refresh(token["refresh_token"])
-
-
-@where(lambda case: case.refreshes)
-@pytest.mark.parametrize(
-    "fault", [{"action": "status", "status": 503}, {"action": "malformed"}, {"action": "drop_before"}]
-)
-def test_passing_trouble_on_refresh_is_not_a_dead_grant(
-    case: Case, make_registry: RegistryMaker, sim: Sim, fault: Mapping[str, Any]
-) -> None:
-    platform, token = make_registry().get(case.name), sim.token(platform=case.name)
-    sim.fault(case.refresh, **fault)
-    with pytest.raises(PlatformAPIError) as passing:
-        platform.refresh(token["refresh_token"])
-    assert passing.value.kind == "transient"
-
-
-def test_a_consent_opens_the_account_it_was_given_for(
-    case: Case, make_registry: RegistryMaker, sim: Sim
-) -> None:
-    platform = make_registry().get(case.name)
-    consent = platform.consent(state="the-state", login=case.login)
-    answer = requests.get(consent.authorize_url, allow_redirects=False, timeout=5)
-    came_back = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-    tokens = platform.exchange(params=came_back, verifier=consent.verifier)
-    remote_id = sim.token(platform=case.name)["remote_id"]
-    (account,) = (account for account in platform.accounts(tokens) if account.remote_id == remote_id)
-    assert answer.headers["Location"].startswith(platform.config.callback_url)
-    assert came_back["state"] == "the-state"
-    assert account.username == "sandbox_creator"
-    assert not case.refreshes or (tokens.expires_at is not None and tokens.refresh_token is not None)
-    assert tokens.access_token not in repr(tokens) and consent.verifier not in repr(consent)
-
-
-def test_a_denied_consent_is_an_auth_error(case: Case, make_registry: RegistryMaker, sim: Sim) -> None:
-    sim.settings(auto_consent="deny")
-    platform = make_registry().get(case.name)
-    url = platform.consent(state="s", login=case.login).authorize_url
-    answer = requests.get(url, allow_redirects=False, timeout=5)
-    came_back = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-    with pytest.raises(PlatformAuthError, match="did not give your consent"):
-        platform.exchange(params=came_back, verifier="v")
-
-
-@where(lambda case: case.has_verifier)
-def test_a_consent_cannot_be_completed_without_its_verifier(
-    case: Case, make_registry: RegistryMaker, sim: Sim
-) -> None:
-    platform = make_registry().get(case.name)
-    url = platform.consent(state="s", login=case.login).authorize_url
-    answer = requests.get(url, allow_redirects=False, timeout=5)
-    came_back = dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-    with pytest.raises(PlatformAuthError):
-        platform.exchange(params=came_back, verifier="x" * 43)
-
-
-def test_a_revoked_grant_is_refused_afterwards(case: Case, make_registry: RegistryMaker, sim: Sim) -> None:
-    platform = make_registry().get(case.name)
-    token = sim.token(platform=case.name, scopes=sorted(case.scopes))
-    tokens = Tokens(token["access_token"], token["refresh_token"], None, None, case.scopes)
-    platform.accounts(tokens)
-    platform.revoke(tokens)
-    with pytest.raises(PlatformAuthError):
-        platform.accounts(tokens)
-
-
-# -- afterwards
-
-
-@where(lambda case: registry.get_class(case.name).can_remove)
-def test_a_removed_post_is_gone_and_removing_it_again_is_no_error(stage: Stage) -> None:
-    remote_id = _published(stage)
-    stage.platform.remove(stage.request.account, remote_id)
-    stage.platform.remove(stage.request.account, remote_id)
-    (post,) = stage.sim.posts(platform=stage.case.name)
-    watched = stage.platform.watch(replace(stage.request, remote_id=remote_id), stage.handle)
-    assert post["removed"]
-    assert isinstance(watched, Rejected)
-
-
-@where(lambda case: registry.get_class(case.name).max_stats)
-def test_the_figures_of_a_post_are_told_and_of_no_other(stage: Stage) -> None:
-    remote_id = _published(stage)
-    told = stage.platform.stats(stage.request.account, [remote_id, "7000000000000000001"])
-    assert [*told] == [remote_id]
-    assert told[remote_id].views is not None
-
-
-@where(lambda case: case.comment)
-@pytest.mark.parametrize("action", ["drop_before", "drop_after"])
-def test_a_first_comment_whose_answer_is_lost_is_found_by_asking_and_written_once(
-    stage: Stage, action: str
-) -> None:
-    request, step = _with_comment(stage)
-    stage.sim.fault(stage.case.comment, action)
-    with pytest.raises(PlatformAPIError) as lost:
-        stage.platform.perform_step(request, step)
-    found = stage.platform.locate_step(request, step)
-    if isinstance(found, StepNotDone):
-        found = stage.platform.perform_step(request, step)
-    assert lost.value.kind == "ambiguous"
-    assert isinstance(found, StepDone)
-    assert [comment["text"] for comment in stage.sim.comments(platform=stage.case.name)] == ["First!"]
-
-
-def _published(stage: Stage) -> str:
-    stage.stage()
-    stage.commit()
-    found = stage.locate()
-    assert isinstance(found, Published) and found.remote_id is not None
-    return found.remote_id
-
-
-def _with_comment(stage: Stage) -> tuple[PublishRequest, PlannedStep]:
-    stage.request = replace(stage.request, options={**stage.request.options, "first_comment": "First!"})
-    request = replace(stage.request, remote_id=_published(stage))
-    (step,) = (
-        step for step in stage.platform.plan_steps(request, stage.handle) if step.kind == "first_comment"
-    )
-    assert [kind.repeatable for kind in stage.platform.step_kinds if kind.name == step.kind] == [False]
-    return request, step
