@@ -1,57 +1,31 @@
-"""`make demo`, while `make run` is up: a fresh clip goes the whole way, from a file to a page that plays it.
+"""`make demo`, while `make run` is up: a fresh clip goes the whole way, from a file to a page on every platform.
 
-`CHAOS=1` kills every worker with SIGKILL while the platform is being called, and shows that the post still
+`CHAOS=1` kills every worker with SIGKILL while a platform is being called, and shows that each post still
 comes out once. `python -m jobs.demo FILE` only makes the clip.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import requests
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from app import clock
-from app.embedded import find_ffmpeg
 from jobs import environment, seed, sessions
+from jobs.demo_api import Api, DemoFailed, console, make_clip, polled, upload
 
-SECONDS_AHEAD = 8
-PATIENCE_SECONDS = 300
+SECONDS_AHEAD = 12
 ENDINGS = {"published", "failed", "missed", "cancelled", "action_required"}
-console = Console(highlight=False, soft_wrap=True)
-
-
-class DemoFailed(Exception):  # noqa: N818 - reads as what happened
-    """The demo cannot go on; the message says why and what to do."""
-
-
-class Api:
-    """The HTTP API with the demo's key."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self.url = f"{url}/api/v1"
-        self.http = requests.Session()
-        self.http.trust_env = False  # loopback needs no proxy
-        self.http.headers["Authorization"] = f"Bearer {key}"
-
-    def call(self, method: str, path: str, **options: Any) -> Any:
-        """Return the answer's JSON. Raises DemoFailed with the API's own words."""
-        answer = self.http.request(method, f"{self.url}{path}", timeout=60, **options)
-        if not answer.ok:
-            raise DemoFailed(f"{method} {path} answered HTTP {answer.status_code}:\n{answer.text[:2000]}")
-        return answer.json()
 
 
 def main() -> int:
@@ -70,7 +44,7 @@ def main() -> int:
 
 
 def show(*, chaos: bool) -> None:
-    """Make, upload, schedule and follow one clip. Raises DemoFailed."""
+    """Make, upload, schedule and follow one clip on every platform. Raises DemoFailed."""
     data_dir = environment.make_data_dir(environment.given_environment())
     stack, demo = environment.running_stack(data_dir), seed.read_demo(data_dir)
     if not stack or not stack.get("sandbox_url") or not demo.get("api_key"):
@@ -81,68 +55,9 @@ def show(*, chaos: bool) -> None:
         clip = make_clip(Path(folder) / "clip.mp4", name=name)
         video = upload(api, clip, title=name)
     wait_until_measured(api, video["id"])
-    post = schedule(api, video["id"], caption=f"{name} [sim:slow=4]" if chaos else name)
-    target = follow(api, post["id"], kill=data_dir if chaos else None)
-    tell_the_end(target, stack["sandbox_url"], caption=name)
-
-
-def make_clip(path: Path, *, name: str) -> Path:
-    """Write a vertical clip of 8 seconds, 720x1280, H.264 and AAC; no two are alike."""
-    ffmpeg = find_ffmpeg(os.environ.get("FFMPEG_PATH", ""))
-    if ffmpeg is None:
-        raise DemoFailed("There is no ffmpeg.")
-    picture = f"testsrc2=size=720x1280:rate=30:duration=8,hue=h={secrets.randbelow(360)}"
-    command = [ffmpeg, "-nostdin", "-v", "error", "-f", "lavfi", "-i", picture]
-    command += [
-        "-f",
-        "lavfi",
-        "-i",
-        "sine=frequency=440:duration=8",
-        "-c:v",
-        "libx264",
-        "-preset",
-        "veryfast",
-    ]
-    command += ["-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", "-movflags", "+faststart"]
-    with console.status("Making a clip (720x1280, 8 s) ..."):
-        made = subprocess.run(  # noqa: S603 - our own command
-            [*command, "-y", "-metadata", f"comment={name}", str(path)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if made.returncode:
-        raise DemoFailed(f"ffmpeg could not make the clip:\n{made.stderr[-1000:]}")
-    console.print(f"[green]✓[/green] A clip was made: {path.stat().st_size / 1e6:.1f} MB")
-    return path
-
-
-class Reading:
-    """A file that tells a progress bar what was read of it. `len()` lets the length be sent ahead."""
-
-    def __init__(self, file: BinaryIO, progress: Progress, size: int) -> None:
-        self._file, self._progress, self._size = file, progress, size
-        self._task = progress.add_task("Uploading", total=size)
-
-    def __len__(self) -> int:
-        return self._size
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._file.read(size)
-        self._progress.advance(self._task, len(piece))
-        return piece
-
-
-def upload(api: Api, clip: Path, *, title: str) -> dict[str, Any]:
-    """Stream the clip through the API with a progress bar; return the video."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    headers = {"Content-Type": "video/mp4", "X-Filename": clip.name}
-    with clip.open("rb") as file, Progress(*columns, console=console) as progress:
-        body = Reading(file, progress, clip.stat().st_size)
-        video: dict[str, Any] = api.call(
-            "POST", "/videos", data=body, headers=headers, params={"title": title}
-        )
-    return video
+    post = schedule(api, video["id"], name=name, marker=" [sim:slow=4]" if chaos else "")
+    targets = follow(api, post["id"], kill=data_dir if chaos else None)
+    tell_the_end(api, targets, stack["sandbox_url"], name=name)
 
 
 def wait_until_measured(api: Api, video_id: str) -> None:
@@ -160,53 +75,69 @@ def _facts(facts: Mapping[str, Any]) -> str:
     return ", ".join((str(facts.get("container")), str(facts.get("video_codec")), size, length))
 
 
-def schedule(api: Api, video_id: str, *, caption: str) -> dict[str, Any]:
-    """Schedule the video on the first sandbox channel, a few seconds ahead; return the post."""
+def schedule(api: Api, video_id: str, *, name: str, marker: str) -> dict[str, Any]:
+    """Schedule the video on a sandbox channel of each platform, a few seconds ahead; return the post."""
     platforms = {each["name"]: each for each in api.call("GET", "/platforms")["data"] if each["sandbox"]}
-    channels = api.call("GET", "/channels")["data"]
-    channel = next((each for each in channels if each["platform"] in platforms), None)
-    if channel is None:
+    channels = {each["platform"]: each for each in api.call("GET", "/channels?limit=100")["data"]}
+    chosen = [channels[each] for each in platforms if each in channels]
+    if not chosen:
         raise DemoFailed("No sandbox channel is connected. Stop `make run` and start it again.")
-    platform = platforms[channel["platform"]]
     due_at = clock.now() + timedelta(seconds=SECONDS_AHEAD)
     body = {
         "video_id": video_id,
-        "caption": caption,
         "scheduled_at": due_at.isoformat(),
-        "options": {platform["name"]: chosen_options(platform)},
-        "targets": [{"channel_id": channel["id"]}],
+        "options": {each["platform"]: chosen_options(platforms[each["platform"]]) for each in chosen},
+        "targets": [_target(channel, platforms[channel["platform"]], name, marker) for channel in chosen],
     }
     post: dict[str, Any] = api.call("POST", "/posts", json=body)
-    where = f"@{channel['username']} on {platform['label']} (sandbox)"
-    console.print(f"[green]✓[/green] Scheduled for {due_at:%H:%M:%S} UTC on {where}")
+    console.print(f"[green]✓[/green] Scheduled for {due_at:%H:%M:%S} UTC on the sandbox's")
+    for channel in chosen:
+        console.print(f"  {platforms[channel['platform']]['label']:<10} {channel['display_name']}")
     return post
 
 
+def _target(
+    channel: Mapping[str, Any], platform: Mapping[str, Any], name: str, marker: str
+) -> dict[str, Any]:
+    """Return a target with a text of its own, which the platform's posts are found by."""
+    words = f"{name} for {platform['label']}"
+    return {"channel_id": channel["id"], "title": words, "caption": f"{words}{marker}"}
+
+
 def chosen_options(platform: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first choice of every option a person would have to choose."""
-    required = (option for option in platform["options"] if option["required"])
-    return {option["name"]: option["choices"][0] for option in required if option["choices"]}
+    """Return the first choice of every option that a person would have to choose, and no for an answer."""
+    undecided = (option for option in platform["options"] if option["default"] is None)
+    return {
+        option["name"]: option["choices"][0] if option["choices"] else False
+        for option in undecided
+        if option["choices"] or (option["required"] and option["kind"] == "boolean")
+    }
 
 
-def follow(api: Api, post_id: str, *, kill: Path | None) -> dict[str, Any]:
-    """Say each change of the target until it ends; `kill` is DATA_DIR when its workers are to die half way."""
-    stage, began = "", time.monotonic()
+def follow(api: Api, post_id: str, *, kill: Path | None) -> list[dict[str, Any]]:
+    """Say each change of the targets until all end; `kill` is DATA_DIR when its workers are to die half way."""
+    stages: dict[str, str] = {}
+    began = time.monotonic()
     with console.status("Waiting for the time to come ...") as status:
         for post in polled(lambda: api.call("GET", f"/posts/{post_id}"), pause=0.2):
-            target: dict[str, Any] = post["targets"][0]
-            if target["stage"] != stage:
-                stage = target["stage"]
-                console.print(f"  {time.monotonic() - began:5.1f} s  {stage}")
-            if kill and stage == "publishing":
+            targets: list[dict[str, Any]] = post["targets"]
+            for target in targets:
+                if stages.get(target["id"]) != target["stage"]:
+                    stages[target["id"]] = target["stage"]
+                    seconds = time.monotonic() - began
+                    console.print(f"  {seconds:5.1f} s  {target['platform']:<10} {target['stage']}")
+            if kill and "publishing" in stages.values():
                 kill_workers(kill)
                 kill = None
-                status.update("Nobody knows what became of the call; the platform will be asked ...")
-            # Published comes first, the platform's own name for the post a little later.
-            if target["status"] in ENDINGS and (target["status"] != "published" or target["remote_id"]):
+                status.update("Nobody knows what became of the calls; the platforms will be asked ...")
+            if all(_is_over(target) for target in targets):
                 break
-            if target["status"] == "published":
-                status.update("Published. Waiting for the platform to tell the address ...")
-    return target
+    return targets
+
+
+def _is_over(target: Mapping[str, Any]) -> bool:
+    """Published comes first, the platform's own name for the post a little later."""
+    return target["status"] in ENDINGS and (target["status"] != "published" or bool(target["remote_id"]))
 
 
 def kill_workers(data_dir: Path) -> None:
@@ -217,35 +148,29 @@ def kill_workers(data_dir: Path) -> None:
     console.print(f"[red]✗ kill -9 {' '.join(map(str, workers))}[/red]   (in the middle of the call)")
 
 
-def tell_the_end(target: Mapping[str, Any], sandbox_url: str, *, caption: str) -> None:
-    """Print how it ended and what the platform itself counted. Raises DemoFailed unless it was published."""
-    if target["status"] != "published":
-        raise DemoFailed(f"It ended as {target['status']}: {target.get('error')}")
-    with environment_free() as http:
-        posts = http.get(f"{sandbox_url}/__sim/posts", timeout=30).json()["posts"]
-    made = [post for post in posts if caption in post["caption"]]
-    console.print("[green]✓[/green] Published. Watch it here:")
-    console.print(f"  {target['permalink']}")
-    console.print(f"posts on the platform: {len(made)}")
-    if len(made) != 1:
-        raise DemoFailed("That should have been exactly one.")
+def tell_the_end(api: Api, targets: Sequence[Mapping[str, Any]], sandbox_url: str, *, name: str) -> None:
+    """Print how each ended and what its platform itself counted. Raises DemoFailed unless each is there once."""
+    labels = {each["name"]: each["label"] for each in api.call("GET", "/platforms")["data"]}
+    made = posts_made(sandbox_url, name)
+    wrong = []
+    console.print("Watch it here:")
+    for target in targets:
+        label, count = labels[target["platform"]], made.count(target["platform"])
+        if target["status"] != "published" or count != 1:
+            wrong.append(f"{label} ended as {target['status']}: {target.get('error')}")
+        mark = "[red]✗[/red]" if target["status"] != "published" else "[green]✓[/green]"
+        console.print(f"{mark} {label:<10} {target['permalink']}")
+        console.print(f"  posts on the platform: {count}")
+    if wrong:
+        raise DemoFailed("\n".join([*wrong, "Each should have been published exactly once."]))
 
 
-@contextmanager
-def environment_free() -> Iterator[requests.Session]:
-    """A session that looks at no proxy settings: the sandbox is on loopback."""
+def posts_made(sandbox_url: str, name: str) -> list[str]:
+    """Return the platform of each post that the sandbox has of this demo, by its text."""
     with requests.Session() as http:
-        http.trust_env = False
-        yield http
-
-
-def polled(ask: Any, *, pause: float) -> Iterator[Any]:
-    """Yield what `ask` answers, again and again. Raises DemoFailed after PATIENCE_SECONDS."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        yield ask()
-        time.sleep(pause)
-    raise DemoFailed(f"Nothing more happened within {PATIENCE_SECONDS} seconds. Look at the logs.")
+        http.trust_env = False  # the sandbox is on loopback
+        posts = http.get(f"{sandbox_url}/__sim/posts", params={"limit": "1000"}, timeout=30).json()["posts"]
+    return [post["platform"] for post in posts if name in json.dumps(post)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What `make run` adds so that there is something to try: a login, an API key, a connected sandbox channel.
+"""What `make run` adds so that there is something to try: a login, an API key, a sandbox channel of each platform.
 
 All of it goes through the HTTP API as a person would, also the consent. DATA_DIR/demo.json (mode 0600) holds
 what `make demo` needs; the password stands there only until it has been shown.
@@ -121,7 +121,9 @@ class Seed:
         answer = self.http.get(f"{self.url}{back.path}?{back.query}", timeout=SECONDS)
         if not answer.ok:
             raise SeedFailed(f"The callback answered HTTP {answer.status_code}: {answer.text[:300]}")
-        self._call("POST", f"/connections/{connection['id']}/complete", json={})
+        path = f"/connections/{connection['id']}"
+        first = self._call("GET", path)["choices"][0]  # of several Pages, a person would choose
+        self._call("POST", f"{path}/complete", json={"choice_ids": [first["id"]]})
 
     def _call(self, method: str, path: str, *, allowed: tuple[int, ...] = (), **options: Any) -> Any:
         answer = self.http.request(method, f"{self.url}/api/v1{path}", timeout=SECONDS, **options)
