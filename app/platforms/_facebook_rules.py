@@ -35,8 +35,11 @@ SCOPES = (
     "read_insights",
 )
 NEEDED_SCOPES = frozenset({"pages_show_list", "pages_manage_posts"})
-COMMENT_SCOPE = "pages_manage_engagement"
 INSIGHTS_SCOPE = "read_insights"
+SCOPE_FOR = {
+    "": frozenset({"pages_manage_posts"}),
+    "first_comment": frozenset({"pages_manage_engagement"}),
+}
 
 SETTINGS = (
     Setting("CLIENT_ID", "", "App id of your app at developers.facebook.com.", secret=True),

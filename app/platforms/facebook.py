@@ -61,6 +61,7 @@ FIRST_CHECK = 2.0  # seconds
 NEXT_CHECK = 5.0
 PROCESSING_CHECK = 10.0
 LATE_EFFECT = 60.0  # a finish call may still take effect that long after it was sent (core-platforms 4.5)
+BREATH = 2.0  # seconds Facebook gets to store what was sent before a request was broken off
 ROUNDS = 3  # how often one stage goes on after Facebook names another offset
 
 
@@ -77,6 +78,7 @@ class Facebook(Platform):
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     step_kinds = rules.STEP_KINDS
+    scope_for = rules.SCOPE_FOR
     can_remove = True
     max_stats = after.MAX_STATS
     callbacks = callbacks.PURPOSES
@@ -264,7 +266,7 @@ class Facebook(Platform):
             try:
                 self.api.send_rest(request, upload, self._progress(request, upload, save))
             except OthersFirst:
-                return Wait(clock.now(), "others go first")
+                return Wait(self.after(BREATH), "others go first")
             except PlatformAPIError as error:
                 if error.platform_code not in OFFSET_WRONG:
                     raise
