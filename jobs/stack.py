@@ -145,7 +145,8 @@ class Stack:
         self.sandbox_url = f"http://{LOOPBACK}:{port}"
         self.decided["SANDBOX_URL"] = self.sandbox_url
         (self.data_dir / "sandbox.port").write_text(f"{port}\n")
-        env = self.environment() | {"SANDBOX_STATE_DIR": str(self.data_dir / "sandbox")}
+        own = {"SANDBOX_STATE_DIR": str(self.data_dir / "sandbox"), "SANDBOX_MEASURE_MEDIA": "true"}
+        env = self.environment() | own
         options = ["--worker-class", "gthread", "--threads", "32", "--bind", f"{LOOPBACK}:{port}"]
         options += ["--header-map", "dangerous"]  # Meta's upload header is called file_size
         command = [*python("gunicorn"), *options, "--timeout", "0", "--no-control-socket", "sandbox.wsgi:app"]
