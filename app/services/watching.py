@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from app import clock
 from app.domain import target_error
 from app.domain.retry import poll_delay
 from app.domain.target_state import State
+from app.exceptions import PlatformAPIError
+from app.extensions import db
 from app.models import Step, Target
 from app.platforms.base import Published, Rejected
 from app.services import removal, steps
@@ -16,29 +20,45 @@ from app.services.leases import FREE
 from app.services.outcomes import WATCH_DELAYS, Outcome
 from app.services.publishing import Loaded
 
+LOOK_AGAIN = 60.0  # seconds until a post that was not there is called gone
+
 
 def after_watch(item: Loaded, outcome: Outcome) -> State | None:
     if item.state == "awaiting_user":
         return _after_waiting_for_user(item, outcome)
     if isinstance(outcome, Rejected):
         return _removed(item, outcome)
-    found = (
-        {"remote_id": outcome.remote_id, "permalink": outcome.permalink}
-        if isinstance(outcome, Published)
-        else {}
-    )
-    known = {column: value for column, value in found.items() if value is not None}
-    complete = isinstance(outcome, Published) and outcome.complete
-    Target.note(item.ref, **FREE, **known, asked=item.asked + 1, next_at=_next_watch(item, complete=complete))
+    known: dict[str, Any] = {}
+    if isinstance(outcome, Published):
+        told = {"remote_id": outcome.remote_id, "permalink": outcome.permalink}
+        known = {"error": None} | {column: value for column, value in told.items() if value is not None}
+    Target.note(item.ref, **FREE, **known, asked=item.asked + 1, next_at=_next_watch(item, outcome))
     if "remote_id" in known and item.request.remote_id is None:
         Step.wake(item.ref.id)
     return None
 
 
 def _removed(item: Loaded, outcome: Rejected) -> State | None:
-    """The post is gone: taken down, or deleted by us in a call whose answer was lost."""
-    wanted = removal.was_wanted(item.ref.id)
-    error = target_error.removed_by_user(item.platform.name) if wanted else outcome.error.to_dict()
+    """The post is gone: deleted by us in a call whose answer was lost, or taken down, which is asked twice.
+
+    For `removed` is final, and platforms have moments in which they do not know their own posts.
+    """
+    if removal.was_wanted(item.ref.id):
+        return _gone(item, target_error.removed_by_user(item.platform.name))
+    error = outcome.error.to_dict()
+    if _was_missed(item):
+        return _gone(item, error)
+    again_at = clock.now() + item.platform.lasting(LOOK_AGAIN)
+    Target.note(item.ref, **FREE, error=error, asked=item.asked + 1, next_at=again_at)
+    return None
+
+
+def _was_missed(item: Loaded) -> bool:
+    """Was the post not there the last time, too? A published target has an error for no other reason."""
+    return db.session.scalar(select(Target.error).where(Target.id == item.ref.id)) is not None
+
+
+def _gone(item: Loaded, error: dict[str, Any]) -> State | None:
     moved = _end(item, "removed", error)
     if moved:
         Step.stop(item.ref.id)
@@ -81,12 +101,16 @@ def _finished_by_user(item: Loaded, outcome: Published) -> State | None:
     return "published" if moved else None
 
 
-def _next_watch(item: Loaded, *, complete: bool) -> datetime | None:
+def _next_watch(item: Loaded, outcome: Outcome) -> datetime | None:
     """Return when to look again: often while the id is missing, then at growing distances, then never."""
     now = clock.now()
     published_at = item.published_at or now
     if now > published_at + item.platform.watch_for:
         return None
-    if not complete:
+    if isinstance(outcome, PlatformAPIError):
+        soon = now + poll_delay(item.asked)
+        return max(soon, outcome.retry_at) if outcome.retry_at else soon
+    known = outcome.complete if isinstance(outcome, Published) else item.request.remote_id is not None
+    if not known:
         return now + poll_delay(item.asked)
     return next((published_at + delay for delay in WATCH_DELAYS if published_at + delay > now), None)

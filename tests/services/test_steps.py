@@ -110,8 +110,10 @@ def test_a_post_that_is_taken_down_takes_its_steps_along(claimed: Claimed):
     item = claimed("published", published_at=clock.now())
     publish(item.ref.id, lease_until=clock.now() + HOUR)
     steps.plan(item, remote_id="r1")
+    gone = Rejected(PlatformAPIError("taken down", platform="tiktok", kind="content"))
 
-    settling.settle([(item, Rejected(PlatformAPIError("taken down", platform="tiktok", kind="content")))])
+    settling.settle([(item, gone)])
+    settling.settle([(item, gone)])
 
     assert [step_of(item.ref.id, kind).state for kind in kinds(item)] == ["cancelled", "cancelled"]
     assert step_of(item.ref.id).next_at is None

@@ -81,3 +81,62 @@ def test_a_published_post_that_nobody_can_ask_about_is_not_watched_for_ever(clai
     settling.settle([(item, trouble("reauth"))])
 
     assert target_of(item).next_at is None
+
+
+GONE = Rejected(trouble("content"))
+
+
+def test_a_post_that_is_missed_twice_was_removed_and_says_why(claimed: Claimed):
+    item = claimed("published", published_at=clock.now(), remote_id="1")
+
+    settling.settle([(item, GONE)])
+    doubted = target_of(item)
+    assert (doubted.state, doubted.error) == ("published", GONE.error.to_dict())
+    assert doubted.next_at is not None
+    assert timedelta(seconds=50) < doubted.next_at - clock.now() <= timedelta(seconds=60)
+    settling.settle([(item, GONE)])
+
+    target = target_of(item)
+    assert (target.state, target.error, target.next_at) == ("removed", GONE.error.to_dict(), None)
+    assert db.session.get_one(Post, target.post_id).status == "failed"
+
+
+def test_a_post_that_is_back_when_asked_again_was_never_gone(claimed: Claimed):
+    item = claimed("published", published_at=clock.now(), remote_id="1")
+
+    for outcome in (GONE, Published("1", "https://example.com/1"), GONE):
+        settling.settle([(item, outcome)])
+
+    assert target_of(item).state == "published"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "wait"),
+    [
+        (Published("1", "link"), timedelta(minutes=10)),
+        (Published("1", None, complete=False), timedelta(seconds=2)),
+        (Unknown("its upload is forgotten"), timedelta(minutes=10)),
+        (trouble("transient"), timedelta(seconds=2)),
+    ],
+    ids=["all known", "no link yet", "cannot tell", "trouble"],
+)
+def test_the_next_look_comes_soon_only_while_something_is_missing(
+    claimed: Claimed, outcome: Any, wait: timedelta
+):
+    item = claimed("published", published_at=clock.now(), remote_id="1")
+
+    settling.settle([(item, outcome)])
+
+    next_at = target_of(item).next_at
+    assert next_at is not None
+    assert wait - timedelta(seconds=2) < next_at - clock.now() <= wait
+
+
+def test_a_platform_that_names_a_time_is_not_asked_before(claimed: Claimed):
+    item = claimed("published", published_at=clock.now(), remote_id="1")
+    later = clock.now() + HOUR
+    busy = PlatformAPIError("slow down", platform="tiktok", kind="rate", retry_at=later)
+
+    settling.settle([(item, busy)])
+
+    assert target_of(item).next_at == later
