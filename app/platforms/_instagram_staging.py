@@ -84,8 +84,8 @@ class Staging:
 
     def _judge(self, container: Container, status: str, save: Save) -> Staged | Wait:
         if status == "FINISHED":
-            if not container.is_ready:
-                save(replace(container, is_ready=True).as_handle())
+            if not container.is_ready or container.misses:
+                save(replace(container, is_ready=True, misses=0).as_handle())
             return Staged(container.expires_at)
         if status and status != "IN_PROGRESS":
             message = "Instagram reports a state of the upload that we do not know. We ask again."
