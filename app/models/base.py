@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Self
 
 import uuid6
-from sqlalchemy import JSON, DateTime, Dialect, Index, Uuid, select
+from sqlalchemy import JSON, DateTime, Dialect, Index, Uuid, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -89,11 +90,28 @@ class WorkMixin:
     attempts: Mapped[int] = mapped_column(default=0)
 
 
+def partial_index(name: str, *columns: str, where: str) -> Index:
+    """Return an index of the rows that match `where`, the same on both databases."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
 def work_index(table: str, where: str = "next_at IS NOT NULL") -> Index:
     """Return the partial index a claim walks."""
-    from sqlalchemy import text
+    return partial_index(f"ix_{table}_work", "next_at", where=where)
 
-    return Index(f"ix_{table}_work", "next_at", postgresql_where=text(where), sqlite_where=text(where))
+
+def write_each(model: type[Noun], rows: Mapping[uuid.UUID, Mapping[str, Any]], *where: Any) -> None:
+    """Give each row, by its id, columns of its own, the same ones for all; one round trip.
+
+    In the caller's transaction. `where` is asked of every row besides.
+    """
+    if not rows:
+        return
+    table: Any = model.__table__
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in next(iter(rows.values()))}
+    statement = update(table).where(table.c.id == bindparam("row_id"), *where).values(values)
+    each = [{"row_id": id_, **{f"new_{name}": new[name] for name in new}} for id_, new in rows.items()]
+    db.session.connection().execute(statement, each)  # the session itself would take a list to be the ORM's
 
 
 JsonObject = dict[str, Any]

@@ -17,15 +17,24 @@ from sqlalchemy import (
     UniqueConstraint,
     case,
     select,
+    tuple_,
     update,
 )
-from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app import clock
 from app.domain.target_state import BEFORE_INTENT, STATUS, State, may_move
 from app.extensions import db
-from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, work_index
+from app.models.base import (
+    Json,
+    JsonObject,
+    Owned,
+    UtcDateTime,
+    WorkMixin,
+    partial_index,
+    work_index,
+    write_each,
+)
 from app.models.channel import Channel
 from app.models.event import Event
 from app.models.post import Post
@@ -59,25 +68,9 @@ class Target(WorkMixin, Owned):
         Index(None, "platform", "due_at"),
         Index(None, "video_id"),
         work_index("targets", "next_at IS NOT NULL AND hold IS NULL"),
-        Index(
-            "ix_targets_late",
-            "late_until",
-            postgresql_where=sql("state IN ('scheduled', 'staging', 'staged')"),
-            sqlite_where=sql("state IN ('scheduled', 'staging', 'staged')"),
-        ),
-        Index(
-            "ix_targets_attention",
-            "state",
-            "hold",
-            postgresql_where=sql(ATTENTION),
-            sqlite_where=sql(ATTENTION),
-        ),
-        Index(
-            "ix_targets_hold_until",
-            "hold_until",
-            postgresql_where=sql("hold_until IS NOT NULL"),
-            sqlite_where=sql("hold_until IS NOT NULL"),
-        ),
+        partial_index("ix_targets_late", "late_until", where="state IN ('scheduled', 'staging', 'staged')"),
+        partial_index("ix_targets_attention", "state", "hold", where=ATTENTION),
+        partial_index("ix_targets_hold_until", "hold_until", where="hold_until IS NOT NULL"),
     )
 
     workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
@@ -169,15 +162,26 @@ class Target(WorkMixin, Owned):
         return moved
 
     @classmethod
-    def lock_many(cls, refs: Sequence[TargetRef], *, states: Collection[State]) -> set[uuid.UUID]:
-        """Lock those that are still ours, in one of `states` and held by nothing; return their ids.
+    def move_each(
+        cls,
+        own: Mapping[TargetRef, Mapping[str, Any]],
+        *,
+        before: Collection[State],
+        after: State,
+        **values: Any,
+    ) -> set[uuid.UUID]:
+        """Take many targets at once, as `move_many`, each with columns of its own, the same ones for all."""
+        moved = cls.move_many(list(own), before=before, after=after, **values)
+        # Locked by the move just now, so the fence needs no second look.
+        write_each(cls, {ref.id: columns for ref, columns in own.items() if ref.id in moved})
+        return moved
 
-        Lock their posts first (see Post.lock): until the transaction ends, a `move_many` of them succeeds.
-        """
+    @classmethod
+    def lock_many(cls, refs: Sequence[TargetRef], *, states: Collection[State]) -> set[uuid.UUID]:
+        """Lock those, after their posts, that are still ours, in `states`, held by nothing; return their ids."""
         query = (
             select(cls.id)
-            .where(cls.id.in_([ref.id for ref in refs]), cls.state.in_(list(states)), cls.hold.is_(None))
-            .where(cls.fence == case(_fences(refs), value=cls.id))
+            .where(cls._still_ours(refs), cls.state.in_(list(states)), cls.hold.is_(None))
             .order_by(cls.id)
             .with_for_update()
         )
@@ -200,10 +204,14 @@ class Target(WorkMixin, Owned):
             .execution_options(synchronize_session=False)
         )
         if fenced:
-            statement = statement.where(cls.fence == case(_fences(refs), value=cls.id))
+            statement = statement.where(cls._still_ours(refs))
         else:
             statement = statement.values(fence=cls.fence + 1, lease_until=None, attempts=0)
         return set(db.session.scalars(statement.returning(cls.id)))
+
+    @classmethod
+    def _still_ours(cls, refs: Sequence[TargetRef]) -> ColumnElement[bool]:
+        return tuple_(cls.id, cls.fence).in_([(ref.id, ref.fence) for ref in refs])
 
     @classmethod
     def _in_order(cls, refs: Sequence[TargetRef]) -> ColumnElement[bool]:
@@ -248,15 +256,10 @@ class Target(WorkMixin, Owned):
         if refs:
             db.session.execute(
                 update(cls)
-                .where(cls._in_order(refs), cls.fence == case(_fences(refs), value=cls.id))
+                .where(cls._in_order(refs), cls._still_ours(refs))
                 .values(attempts=cls.attempts + 1)
                 .execution_options(synchronize_session=False)
             )
-
-    @classmethod
-    def renew(cls, ref: TargetRef, until: datetime) -> bool:
-        """Extend the lease; return False when it was lost."""
-        return cls.note(ref, lease_until=until, next_at=until)
 
     @classmethod
     def reckon_holds(cls, *where: Any) -> None:
@@ -289,10 +292,6 @@ class Target(WorkMixin, Owned):
             .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
             .execution_options(synchronize_session=False)
         )
-
-
-def _fences(refs: Sequence[TargetRef]) -> dict[uuid.UUID, int]:
-    return {ref.id: ref.fence for ref in refs}
 
 
 def _locked(*where: ColumnElement[bool]) -> Select[Any]:

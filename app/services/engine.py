@@ -18,7 +18,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -26,41 +26,23 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from app import clock, crash_points
-from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
 from app.models import Target
-from app.monitoring import capture_error
-from app.platforms.base import HandleDead, LeaseLost, NotCommitted, PreparedCommit
+from app.platforms.base import HandleDead, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
 from app.services import calls, intents, publishing, settling
 from app.services.outcomes import Outcome
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
+from app.services.slots import Done, Slot, arm, outcome_of
 
 logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
+AHEAD = 4  # times as many commits as there are threads are armed ahead,
+AHEAD_BYTES = 32_000_000  # as long as they are short: each armed one holds its last bytes
+ASKED_BESIDE = 2  # questions asked at a time while commits are late
 _SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
-
-
-@dataclass(order=True)
-class _Slot:
-    """A commit on its way to its instant; ordered by it."""
-
-    due: float
-    number: int
-    item: Loaded = field(compare=False)
-    prepared: PreparedCommit | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class _Done:
-    """What a pool thread brings back: a prepared commit for a slot, or the outcome of a call."""
-
-    item: Loaded
-    outcome: Outcome = None
-    slot: _Slot | None = None
-    lost: bool = False
 
 
 class Engine:
@@ -69,14 +51,16 @@ class Engine:
     def __init__(self, app: Flask, *, threads: int) -> None:
         self._app = app
         self._threads = threads
-        self._inbox: queue.SimpleQueue[Loaded | _Done | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Loaded | Done | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._armoury = ThreadPoolExecutor(threads, thread_name_prefix="arm")  # so that no call waits for one
         self._numbers = itertools.count()
-        self._waiting: list[_Slot] = []
-        self._armed: list[_Slot] = []
+        self._waiting: list[Slot] = []
+        self._armed: list[Slot] = []
         self._questions: list[Loaded] = []
-        self._unsettled: list[_Done] = []  # results the database would not take yet
-        self._arming = self._calling = self._asking = 0
+        self._unsettled: list[Done] = []  # results the database would not take yet
+        self._arming: dict[int, Slot] = {}
+        self._calling = self._asking = 0
         self._draining = self._is_database_away = False
         self._conductor = threading.Thread(target=self._conduct, name="conductor", daemon=True)
         self._conductor.start()
@@ -92,6 +76,7 @@ class Engine:
         self._inbox.put(None)
         self._conductor.join()
         self._pool.shutdown()
+        self._armoury.shutdown()
 
     # -- the conductor
 
@@ -125,8 +110,17 @@ class Engine:
 
     @property
     def _free_for_questions(self) -> int:
-        """At most half of the threads ask, so that a platform that hangs never delays another's commit."""
-        return min(self._free, max(1, self._threads // 2) - self._asking)
+        """At most half of the threads ask, so that a platform that hangs never delays another's commit.
+
+        While commits are late, they go first; a few are asked all the same, so that no lease runs out.
+        """
+        most = ASKED_BESIDE if self._is_late else max(1, self._threads // 2)
+        return min(self._free, most - self._asking)
+
+    @property
+    def _is_late(self) -> bool:
+        now = clock.now().timestamp()
+        return any(slots and slots[0].due <= now for slots in (self._armed, self._waiting))
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """A database that is away is tried again; whatever else goes wrong, the rows' leases bring it back."""
@@ -137,13 +131,13 @@ class Engine:
             logger.error("the commit engine could not write to the database", exc_info=True)
             db.session.rollback()
 
-    def _collect(self, patience: float) -> list[_Done]:
+    def _collect(self, patience: float) -> list[Done]:
         """Wait for something to happen, then take in all that has."""
-        results: list[_Done] = []
+        results: list[Done] = []
         try:
             arrived = self._inbox.get(timeout=patience) if patience > 0 else self._inbox.get_nowait()
             while True:
-                if isinstance(arrived, _Done):
+                if isinstance(arrived, Done):
                     self._take_back(arrived, results)
                 elif arrived is not None:
                     self._take_in(arrived)
@@ -153,23 +147,23 @@ class Engine:
 
     def _take_in(self, item: Loaded) -> None:
         if item.kind == "commit":
-            heapq.heappush(self._waiting, _Slot(item.due_at.timestamp(), next(self._numbers), item))
+            heapq.heappush(self._waiting, Slot(item.due_at.timestamp(), next(self._numbers), item))
         else:
             self._questions.append(item)
 
-    def _take_back(self, done: _Done, results: list[_Done]) -> None:
+    def _take_back(self, done: Done, results: list[Done]) -> None:
         if done.slot is None:
             self._calling -= 1
             self._asking -= done.item.kind != "commit"
             results.append(done)
             return
-        self._arming -= 1
+        del self._arming[done.slot.number]
         if done.outcome is not None:
             results.append(done)
         elif not done.lost:
             heapq.heappush(self._armed, done.slot)
 
-    def _settle(self, results: list[_Done]) -> None:
+    def _settle(self, results: list[Done]) -> None:
         kept = [done for done in self._unsettled if done.item.holds_lease()]
         answered = kept + [done for done in results if not done.lost]
         self._unsettled = []
@@ -202,25 +196,28 @@ class Engine:
         self._asking += item.kind != "commit"
         self._pool.submit(self._work, item, ask, None)
 
-    def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> None:
+    def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: Slot | None) -> None:
         """Run in a pool thread: one call; whatever it ends in comes back."""
         item = replace(item, called_at=clock.now())
         with log_context(**item.log_ids()), noting_calls() as noted:
-            done = _outcome(item, ask, slot)
+            done = outcome_of(item, ask, slot)
         self._inbox.put(replace(done, item=replace(item, calls=tuple(noted))))
 
     # -- commits
 
     def _arm_next(self) -> None:
-        """Arm the next commits: at most as many as there are threads, for an armed one holds its last bytes."""
-        while self._waiting and self._arming + len(self._armed) < self._threads:
+        """Arm the next commits: always as many as there are threads, and more of those that send little."""
+        ahead = [*self._arming.values(), *self._armed]
+        count, size = len(ahead), sum(slot.item.commit_bytes for slot in ahead)
+        while self._waiting and count < self._threads * (AHEAD if size < AHEAD_BYTES else 1):
             slot = heapq.heappop(self._waiting)
-            self._arming += 1
-            self._pool.submit(self._work, slot.item, partial(_arm, slot), slot)
+            self._arming[slot.number] = slot
+            count, size = count + 1, size + slot.item.commit_bytes
+            self._armoury.submit(self._work, slot.item, partial(arm, slot), slot)
 
     def _commit_due(self) -> None:
         now = clock.now().timestamp()
-        due: list[_Slot] = []
+        due: list[Slot] = []
         while self._armed and len(due) < self._free and self._armed[0].due <= now:
             due.append(heapq.heappop(self._armed))
         if not due:
@@ -229,7 +226,7 @@ class Engine:
         for together in ([slot for slot in due if not slot.item.is_slow_commit], *_alone(due)):
             self._commit(together)
 
-    def _commit(self, slots: Sequence[_Slot]) -> None:
+    def _commit(self, slots: Sequence[Slot]) -> None:
         """Write the intents of these commits in one transaction, then let each be sent."""
         if not slots:
             return
@@ -253,27 +250,9 @@ def _begin(questions: Sequence[Loaded]) -> list[Loaded]:
     return [*asked, *(item for item in questions if item.kind == "watch")]
 
 
-def _alone(slots: Sequence[_Slot]) -> list[list[_Slot]]:
+def _alone(slots: Sequence[Slot]) -> list[list[Slot]]:
     """A commit that sends a whole file has a lease of its own length, so it shares no transaction."""
     return [[slot] for slot in slots if slot.item.is_slow_commit]
-
-
-def _outcome(item: Loaded, ask: Callable[[Loaded], Outcome], slot: _Slot | None) -> _Done:
-    try:
-        return _Done(item, ask(item), slot)
-    except LeaseLost:
-        return _Done(item, None, slot, lost=True)
-    except PlatformAPIError as error:
-        return _Done(item, error, slot)
-    except Exception as error:
-        logger.error("a call for target %s broke", item.ref.id, exc_info=True)
-        capture_error(error)
-        return _Done(item, calls.as_doubt(item, error, sending=slot is None), slot)
-
-
-def _arm(slot: _Slot, _item: Loaded) -> Outcome:
-    slot.prepared = slot.item.platform.prepare_commit(slot.item.request, slot.item.handle or {})
-    return None
 
 
 # -- handing work in

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -67,6 +67,7 @@ class Loaded:
     if_over_quota: str
     commit_deadline: float  # seconds the commit call may take in all
     is_slow_commit: bool
+    commit_bytes: int
     attempt_id: uuid.UUID | None = None
     called_at: datetime | None = None
     calls: tuple[Mapping[str, Any], ...] = ()
@@ -174,6 +175,7 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         if_over_quota=target.if_over_quota,
         commit_deadline=settings().commit_deadline_seconds + target.commit_bytes / UPLINK_BYTES_PER_SECOND,
         is_slow_commit=target.is_slow_commit,
+        commit_bytes=target.commit_bytes,
     )
 
 
@@ -265,10 +267,22 @@ def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
     return numbered
 
 
-def close_attempt(item: Loaded, outcome: str, **values: Any) -> None:
+def close_attempt(item: Loaded, outcome: str, *, error: dict[str, Any] | None = None) -> None:
     """Complete the call's ledger row, in the caller's transaction."""
-    if item.attempt_id is not None:
-        details = {"calls": [*item.calls]}
-        Attempt.complete(
-            item.attempt_id, outcome=outcome, called_at=item.called_at, details=details, **values
-        )
+    close_attempts([(item, outcome, error)])
+
+
+def close_attempts(results: Iterable[tuple[Loaded, str, dict[str, Any] | None]]) -> None:
+    """Complete the calls' ledger rows with their outcomes, in the caller's transaction and one round trip."""
+    Attempt.complete_many(
+        {
+            item.attempt_id: {
+                "outcome": outcome,
+                "called_at": item.called_at,
+                "error": error,
+                "details": {"calls": [*item.calls]},
+            }
+            for item, outcome, error in results
+            if item.attempt_id is not None
+        }
+    )

@@ -15,8 +15,8 @@ from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, Rejected, Unknown
 from app.services import credentials, instance, quotas
 from app.services.leases import FREE
-from app.services.outcomes import Outcome, after_call
-from app.services.publishing import Loaded, close_attempt
+from app.services.outcomes import Outcome, after_call, after_commits
+from app.services.publishing import Loaded, close_attempts
 from app.services.refusals import refuse
 from app.services.watching import after_watch
 
@@ -30,7 +30,12 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
     """
     Post.lock(item.ref.post_id for item, _ in results)  # all at once: two workers never wait for each other
     ordered = sorted(results, key=lambda result: result[0].ref.id)
-    ends = [(item, _settle_one(item, outcome)) for item, outcome in ordered]
+    close_attempts((item, _name(outcome), _facts(outcome)) for item, outcome in ordered)
+    called = [(item, outcome) for item, outcome in ordered if _is_answer_to_commit(item)]
+    ends = after_commits(called)
+    ends += [
+        (item, _settle_one(item, outcome)) for item, outcome in ordered if not _is_answer_to_commit(item)
+    ]
     quotas.give_back(item for item, state in ends if item.state in IN_FLIGHT and state in _NOT_MADE)
     quotas.fill((item, error) for item, outcome in results if (error := _refusal(outcome)) is not None)
     generation = instance.advance() if any(item.kind == "commit" for item, _ in results) else None
@@ -63,7 +68,6 @@ def _doubt_tokens(results: Sequence[tuple[Loaded, Outcome]]) -> None:
 
 def _settle_one(item: Loaded, outcome: Outcome) -> State | None:
     """Apply one outcome; return the state the target was moved to, None when it was not ours any more."""
-    close_attempt(item, type(outcome).__name__ if outcome is not None else "Clear", error=_facts(outcome))
     if item.kind == "watch":
         return after_watch(item, outcome)
     if isinstance(outcome, PlatformAPIError) and item.state == "staged":  # no intent was written
@@ -72,6 +76,15 @@ def _settle_one(item: Loaded, outcome: Outcome) -> State | None:
         _after_preflight(item)
         return None
     return after_call(item, outcome)
+
+
+def _is_answer_to_commit(item: Loaded) -> bool:
+    """Was the intent written and the call made? Before it, what stops a commit leaves it staged."""
+    return item.kind == "commit" and item.state == "publishing"
+
+
+def _name(outcome: Outcome) -> str:
+    return "Clear" if outcome is None else type(outcome).__name__
 
 
 def _refusal(outcome: Outcome) -> PlatformAPIError | None:
