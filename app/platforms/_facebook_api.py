@@ -88,11 +88,11 @@ class FacebookApi:
         if kind == "reel":
             answer = self._phase(request, "reel", {"upload_phase": "start"}, operation="start")
             url = self.http.check_url(oauth.text(answer, "upload_url", "start", platform=self.http.platform))
-            return Upload("reel", self._video_id(answer), size, asked_at, upload_url=url)
+            return Upload("reel", self._id(answer, "video_id"), size, asked_at, upload_url=url)
         form = {"upload_phase": "start", "file_size": str(size)}
         answer = self._phase(request, "video", form, operation="video_start")
-        session = oauth.text(answer, "upload_session_id", "video_start", platform=self.http.platform)
-        upload = Upload("video", self._video_id(answer), size, asked_at, session_id=session)
+        session = self._id(answer, "upload_session_id")
+        upload = Upload("video", self._id(answer, "video_id"), size, asked_at, session_id=session)
         return self._advanced(upload, answer)
 
     def send_rest(self, request: PublishRequest, upload: Upload, on_stretch: Callable[[int], None]) -> None:
@@ -182,10 +182,10 @@ class FacebookApi:
             line=line,
         )
 
-    def _video_id(self, answer: dict[str, Any]) -> str:
-        if found := identifier(answer.get("video_id")):
+    def _id(self, answer: dict[str, Any], name: str) -> str:
+        if found := identifier(answer.get(name)):
             return found
-        raise PlatformAPIError("Facebook's answer lacks video_id.", platform=self.http.platform)
+        raise PlatformAPIError(f"Facebook's answer lacks {name}.", platform=self.http.platform)
 
     def _advanced(self, upload: Upload, answer: dict[str, Any]) -> Upload:
         """Return the upload with what Facebook wants next. Raises (transient) if that makes no sense."""

@@ -316,7 +316,7 @@ class Facebook(Platform):
         try:
             answer = self.api.finish(request, upload, line, deadline)
         except PlatformAPIError as error:
-            if error.kind in {"content", "media", "config"}:
+            if error.kind in {"content", "media", "config", "account"}:
                 return self._refused(request, upload, error)
             raise
         if answer.get("success") is not True and not identifier(answer.get("post_id")):

@@ -195,11 +195,12 @@ def test_a_video_facebook_does_not_know_after_a_commit_is_for_a_person(
     assert isinstance(facebook.locate(request_, handle), Unknown)
 
 
+@pytest.mark.parametrize("code", [100, 368, 6000, 803])
 def test_a_refusal_of_a_video_that_is_out_is_in_doubt(
-    facebook: Platform, request_: PublishRequest, sim: Sim
+    facebook: Platform, request_: PublishRequest, sim: Sim, code: int
 ) -> None:
     handle = post(facebook, request_)
-    body = {"error": {"code": 100, "message": "No."}}
+    body = {"error": {"code": code, "message": "No."}}
     sim.fault("facebook.finish", "status", status=400, body=body)
     with pytest.raises(PlatformAPIError) as refused:
         facebook.prepare_commit(request_, handle).send(5.0)
