@@ -54,3 +54,9 @@ def make_registry(sim: Sim, calls: list[Call]) -> RegistryMaker:
 @pytest.fixture
 def tiktok(make_registry: RegistryMaker) -> Platform:
     return make_registry().get("tiktok")
+
+
+@pytest.fixture
+def youtube(make_registry: RegistryMaker) -> Platform:
+    """An adapter that cuts files into the smallest chunks YouTube takes."""
+    return make_registry(YOUTUBE_CHUNK_SIZE="262144").get("youtube")
