@@ -109,7 +109,7 @@ class InstagramLogin:
     ) -> Tokens:
         token = self._text(answer, "access_token", operation)
         ends = oauth.expiry(answer.get("expires_in"))
-        return Tokens(token, token, ends, ends, scopes, user_id)
+        return Tokens(token, token, ends, None, scopes, user_id)  # renewed in time, the grant does not end
 
     def _text(self, answer: Mapping[str, Any], key: str, operation: str) -> str:
         return oauth.text(answer, key, operation, platform=self.graph.http.platform)

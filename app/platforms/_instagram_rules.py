@@ -37,6 +37,7 @@ SCOPES = _FACEBOOK_SCOPES + _INSTAGRAM_SCOPES
 PUBLISH = {FACEBOOK: "instagram_content_publish", INSTAGRAM: "instagram_business_content_publish"}
 COMMENT = {FACEBOOK: "instagram_manage_comments", INSTAGRAM: "instagram_business_manage_comments"}
 INSIGHTS = {FACEBOOK: "instagram_manage_insights", INSTAGRAM: "instagram_business_manage_insights"}
+SCOPE_FOR = {"": frozenset(PUBLISH.values()), "first_comment": frozenset(COMMENT.values())}
 REMOVE = "instagram_manage_contents"  # since 2025-12-03, Facebook Login only
 
 _GRAPH = "https://graph.facebook.com/v26.0"

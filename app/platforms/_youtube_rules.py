@@ -221,6 +221,7 @@ MAY_UPLOAD = frozenset({UPLOAD, FORCE_SSL, MANAGE})
 MAY_READ = frozenset({READ, FORCE_SSL, MANAGE})
 MAY_CHANGE = frozenset({FORCE_SSL, MANAGE})
 MAY_COMMENT = frozenset({FORCE_SSL})
+SCOPE_FOR = {"": MAY_UPLOAD, "first_comment": MAY_COMMENT}
 
 GRAIN = 262_144  # bytes; every chunk but the last must be a multiple
 CHUNK_MAX = 64 * 1024 * 1024

@@ -84,6 +84,7 @@ class Instagram(Platform):
     quotas = rules.QUOTAS
     logins = rules.LOGINS
     step_kinds = rules.STEP_KINDS
+    scope_for = rules.SCOPE_FOR
     can_remove = True
     max_stats = aftermath.MAX_STATS
     callbacks = _meta_callbacks.PURPOSES

@@ -72,6 +72,7 @@ class YouTube(YouTubeAfter):
     video_spec = rules.VIDEO
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
+    scope_for = rules.SCOPE_FOR
     can_remove = True
     max_stats = 50
 
