@@ -48,6 +48,17 @@ class YouTubeAfter(YouTubeAccount):
         base = self.config["WEB_URL"].rstrip("/")
         return f"{base}/shorts/{video_id}" if rules.is_short(request) else f"{base}/watch?v={video_id}"
 
+    def find(self, request: PublishRequest, upload: Upload) -> Video | None:
+        """Look for a target's video among the channel's newest, by our tag; one that is out goes before others."""
+        token, playlist = request.account.access_token, self.uploads_of(request.account)
+        query = {"part": "contentDetails", "playlistId": playlist, "maxResults": "50"}
+        items = self.api.listed("playlistItems", token, operation="playlist", query=query)
+        ids = [found for item in items if (found := text(part(item, "contentDetails").get("videoId")))]
+        videos = self.api.videos(token, ids).values() if ids else ()
+        tag = rules.marker(request.target_id)
+        ours = [video for video in videos if tag in video.tags and video.is_since(upload.started_at)]
+        return min(ours, key=lambda video: video.is_private, default=None)
+
     # -- steps
 
     def plan_steps(self, request: PublishRequest, handle: Handle) -> Sequence[PlannedStep]:

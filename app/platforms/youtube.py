@@ -111,6 +111,8 @@ class YouTube(YouTubeAfter):
 
     def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:
         upload = Upload.from_handle(handle)
+        if upload.mode == BY_UPDATE and upload.video_id is None:
+            return PreparedCommit(lambda _deadline: HandleDead("The upload was never completed"))
         if upload.mode == BY_UPDATE:
             line = self.http.warm(self.api.base)
             return PreparedCommit(lambda deadline: self._commit(request, upload, line, deadline))
@@ -163,7 +165,7 @@ class YouTube(YouTubeAfter):
         if upload.video_id is not None:
             return upload if upload.size == request.source.size else None
         state = self.api.ask(request, upload.session, upload.size)
-        video = self._find(request, upload) if state.is_gone else state.video
+        video = self.find(request, upload) if state.is_gone else state.video
         if video is not None and upload.mode == BY_LAST_CHUNK:
             self._whole_already()
         if upload.size != request.source.size or upload.should_be_renewed(request.due_at):
@@ -185,17 +187,6 @@ class YouTube(YouTubeAfter):
         upload = Upload(session, request.source.size, mode, started_at, self.chunk_size)
         save(upload.as_handle())
         return upload
-
-    def _find(self, request: PublishRequest, upload: Upload) -> Video | None:
-        """Look for the video of a lost session among the channel's newest, by our tag."""
-        token, playlist = request.account.access_token, self.uploads_of(request.account)
-        query = {"part": "contentDetails", "playlistId": playlist, "maxResults": "50"}
-        items = self.api.listed("playlistItems", token, operation="playlist", query=query)
-        ids = [found for item in items if (found := text(part(item, "contentDetails").get("videoId")))]
-        videos = self.api.videos(token, ids).values() if ids else ()
-        tag = rules.marker(request.target_id)
-        ours = [video for video in videos if tag in video.tags and video.is_since(upload.started_at)]
-        return ours[0] if ours else None
 
     # -- staging: the bytes
 
@@ -363,7 +354,7 @@ class YouTube(YouTubeAfter):
     def _ended(self, request: PublishRequest, upload: Upload) -> HandleDead:
         """Return that the session is dead, if no video came of it."""
         try:
-            found = self._find(request, upload)
+            found = self.find(request, upload)
         except PlatformAPIError:
             raise doubt("YouTube did not say whether the video is there; we ask again.") from None
         if found is not None or request.committed_at is not None:
@@ -376,9 +367,16 @@ class YouTube(YouTubeAfter):
         return self._published(request, video.id)
 
     def _locate_upload(self, request: PublishRequest, upload: Upload) -> LocateResult:
-        """Ask the session; when it is gone, the channel's list, which may lag a little."""
+        """Ask the session; when it is gone, the channel's list, which may lag a little.
+
+        Where the update publishes, an upload without a video is one of a restored database: what else became of
+        the target is in the list, and if that is nothing the commit will say that this upload is dead.
+        """
+        if upload.mode == BY_UPDATE:
+            made = self.find(request, upload)
+            return NotCommitted() if made is None or made.is_private else self._judge(request, made)
         state = self.api.ask(request, upload.session, upload.size)
-        video = self._find(request, upload) if state.is_gone else state.video
+        video = self.find(request, upload) if state.is_gone else state.video
         if video is not None:
             return self._judge(request, video)
         if not state.is_gone:

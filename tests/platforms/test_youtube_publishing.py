@@ -13,6 +13,7 @@ from app import clock
 from app.exceptions import PlatformAPIError, PlatformRateLimitError, PlatformUploadError
 from app.platforms.base import (
     HandleDead,
+    NotCommitted,
     Platform,
     Published,
     PublishRequest,
@@ -284,3 +285,25 @@ def test_answers_of_the_wrong_shape_are_never_a_crash(
         youtube.locate(request_, saved[-1])
     except PlatformAPIError as error:
         assert error.kind == "transient"
+
+
+# -- a restored database knows less than happened
+
+
+def test_a_post_made_after_the_snapshot_is_found_though_its_handle_is_of_the_middle_of_the_upload(
+    youtube: Platform, request_: PublishRequest, sim: Sim
+) -> None:
+    saved = staged(youtube, request_)
+    youtube.prepare_commit(request_, saved[-1]).send(10.0)
+    found = youtube.locate(request_, saved[0])
+    assert saved[0]["video_id"] is None
+    assert isinstance(found, Published) and found.remote_id == saved[-1]["video_id"]
+
+
+def test_an_unfinished_upload_of_a_snapshot_is_not_committed_and_begun_anew(
+    youtube: Platform, request_: PublishRequest, sim: Sim
+) -> None:
+    saved = staged(youtube, request_)
+    assert isinstance(youtube.locate(request_, saved[0]), NotCommitted)
+    assert isinstance(youtube.prepare_commit(request_, saved[0]).send(10.0), HandleDead)
+    assert sim.count(platform="youtube") == 0
