@@ -163,12 +163,13 @@ def _collect(rows: Sequence[Row[*tuple[Any, ...]]]) -> None:
         found = registry().get(first.Target.platform).stats(account, list(ids))
     except PlatformAPIError as error:
         if error.kind == "reauth":
-            credentials.doubt(first.Credential.id, error, used=fresh.Credential.refreshed_at)
+            used, channel_id = fresh.Credential.refreshed_at, fresh.Channel.id
+            credentials.doubt(fresh.Credential.id, error, used=used, channel_id=channel_id)
         raise
     now = clock.now()
-    for remote_id, stats in found.items():
-        if remote_id in ids:
-            _keep(ids[remote_id], stats, now)
+    told = {ids[remote_id]: stats for remote_id, stats in found.items() if remote_id in ids}
+    for target_id in sorted(told):  # who writes to many targets does it in one order
+        _keep(target_id, told[target_id], now)
     db.session.commit()
 
 

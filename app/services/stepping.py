@@ -17,7 +17,7 @@ from app import clock, crash_points
 from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
-from app.models import Attempt, Channel, Step, Target
+from app.models import Attempt, Channel, Step, Target, Workspace
 from app.models.base import new_id
 from app.models.step import FIGURES, OPEN
 from app.monitoring import capture_error
@@ -120,8 +120,9 @@ def _may_go(item: LoadedStep) -> Exists:
     return exists(
         select(Target.id)
         .join(Channel, Channel.id == Target.channel_id)
+        .join(Workspace, Workspace.id == Target.workspace_id)
         .where(Target.id == item.target.id, Target.state == "published")
-        .where(Channel.status == "active", Channel.paused_at.is_(None))
+        .where(Channel.status == "active", Channel.paused_at.is_(None), Workspace.paused_at.is_(None))
     )
 
 

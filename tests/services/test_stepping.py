@@ -12,9 +12,9 @@ from sqlalchemy import select, update
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.extensions import db
-from app.models import Attempt, Channel, Credential, Event, Instance, Step
+from app.models import Attempt, Channel, Credential, Event, Instance, Step, Workspace
 from app.platforms.base import StepDone, StepLater, StepNotDone, StepUnknown
-from app.services import instance, step_ends, steps
+from app.services import credentials, instance, step_ends, steps
 from tests.services.afterwards import Afterwards, bring_forward, install, publish, step_of, work_steps
 from tests.services.conftest import HOUR, Claimed
 
@@ -189,6 +189,25 @@ def test_a_step_waits_for_its_channel(
     work_steps()
     assert step_of(target_id).state == "done"
     assert step_of(target_id).error is None
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "in the last moment"])
+@pytest.mark.parametrize("model", [Channel, Workspace])
+def test_a_pause_wins_until_the_intent_is_written(
+    platform: Afterwards, target_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch, model: Any, *, late: bool
+):
+    def pause(*_: Any, **__: Any) -> None:
+        db.session.execute(update(model).values(paused_at=clock.now()))
+        db.session.commit()
+
+    if late:
+        monkeypatch.setattr(credentials, "ensure_fresh", pause)
+    else:
+        pause()
+
+    work_steps()
+
+    assert (step_of(target_id).state, platform.asked) == ("waiting", [])
 
 
 @pytest.mark.parametrize(
