@@ -56,7 +56,7 @@ def make_clip(path: Path, *, name: str) -> Path:
     if ffmpeg is None:
         raise DemoFailed("There is no ffmpeg.")
     picture = f"testsrc2=size=720x1280:rate=30:duration=8,hue=h={secrets.randbelow(360)}"
-    # No edit list: Instagram takes none. So nothing may be shifted, neither by B-frames nor by the sound.
+    # No edit list: not every platform takes one. So nothing may be shifted, neither by B-frames nor by the sound.
     encoding = "-c:v libx264 -preset veryfast -bf 0 -pix_fmt yuv420p -c:a aac -shortest"
     container = "-movflags +faststart -use_editlist 0 -avoid_negative_ts disabled"
     command = [ffmpeg, "-nostdin", "-v", "error", "-f", "lavfi", "-i", picture]
