@@ -1,0 +1,158 @@
+"""One round: a fresh installation, a stream of posts, a list of faults that strike it, and the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import insert
+from sqlalchemy.exc import OperationalError
+
+from app import clock
+from app.extensions import db
+from app.models import Post, Target
+from crash import oracle
+from crash.injector import Injector
+from crash.oracle import Sent, Verdict
+from crash.plan import Database, Fault
+from crash.world import Servers, World, world
+
+IN_FLIGHT = 40
+GRACE = 100.0  # seconds after the last fault within which everything must be settled
+Say = Callable[[str], None]
+
+
+@dataclass
+class Result:
+    seed: int
+    database: Database
+    struck: list[Fault]
+    missed: list[Fault]
+    verdict: Verdict
+    reconnected: int
+    seconds: float
+    stories: list[str] = field(default_factory=list)
+
+    @property
+    def by_platform(self) -> Counter[str]:
+        return Counter(fault.platform for fault in self.struck)
+
+
+@dataclass
+class Stream:
+    """Keeps a number of posts under way, spread over all channels, until told to stop."""
+
+    world: World
+    dice: random.Random
+    sent: list[Sent] = field(default_factory=list)
+    open: dict[uuid.UUID, Sent] = field(default_factory=dict)
+    videos: list[uuid.UUID] = field(default_factory=list)
+    _looked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.videos = [self.world.rig.video(b"v" * 3_000), self.world.rig.video(b"w" * 12_000_000)]
+
+    def tick(self, *, refill: bool) -> None:
+        if time.monotonic() - self._looked < 0.3:
+            return
+        self._looked = time.monotonic()
+        with contextlib.suppress(OperationalError):  # the database is being restarted
+            self.drop_settled()
+            if refill and len(self.open) < IN_FLIGHT:
+                self._send(IN_FLIGHT - len(self.open))
+
+    def drop_settled(self) -> None:
+        states = self.world.rig.states(list(self.open))
+        self.open = {key: self.open[key] for key, state in states.items() if state in oracle.OPEN}
+
+    def _send(self, count: int) -> None:
+        pairs = [self._make() for _ in range(count)]
+        with self.world.rig.app.app_context():
+            db.session.execute(insert(Post), [post for _, post, _ in pairs])
+            db.session.execute(insert(Target), [target for _, _, target in pairs])
+            db.session.commit()
+        for sent, _, _ in pairs:
+            self.sent.append(sent)
+            self.open[sent.id] = sent
+
+    def _make(self) -> tuple[Sent, dict[str, object], dict[str, object]]:
+        number = len(self.sent) + self.dice.randrange(1_000_000_000)
+        platform = self.dice.choice(list(self.world.channels))
+        caption = f"post {number} on {platform}"
+        has_comment = bool(self.world.cases[platform].comment)
+        comment = f"comment {number} on {platform}" if has_comment else ""
+        big = self.dice.random() < 0.03
+        post, target = self.world.rig.rows(
+            caption=caption,
+            due_at=clock.now() + timedelta(seconds=self.dice.uniform(0.5, 3.0)),
+            video_id=self.videos[big],
+            channel_id=self.dice.choice(self.world.channels[platform]),
+        )
+        if comment:
+            target["options"] = {**target["options"], "first_comment": comment}
+        return Sent(target["id"], platform, caption, comment), post, target
+
+
+def run(
+    parts: Servers, database: Database, platforms: list[str], faults: Sequence[Fault], *, seed: int, say: Say
+) -> Result:
+    """Play `faults` on a fresh installation and judge what came of every post."""
+    began = time.monotonic()
+    with world(parts, database, platforms) as made:
+        stream = Stream(made, random.Random(seed))
+        injector = Injector.of(made, faults, say)
+        reconnected = _play(made, stream, injector)
+        injector.disarm()
+        reconnected += _settle(made, stream)
+        verdict = oracle.judge(made, stream.sent)
+        seconds = time.monotonic() - began
+        result = Result(seed, database, injector.struck, injector.missed, verdict, reconnected, seconds)
+        from crash.report import story
+
+        result.stories = [story(made, finding) for finding in verdict.findings[:5]]
+        return result
+
+
+def _play(made: World, stream: Stream, injector: Injector) -> int:
+    reconnected = 0
+    while not injector.is_done:
+        stream.tick(refill=True)
+        injector.tick()
+        reconnected += _mend(made)
+        time.sleep(0.05)
+    return reconnected
+
+
+def _settle(made: World, stream: Stream) -> int:
+    """Wait until everything is settled, at most GRACE; then long enough for late effects."""
+    reconnected, deadline = 0, time.monotonic() + GRACE
+    while time.monotonic() < deadline:
+        reconnected += _mend(made)
+        with contextlib.suppress(OperationalError):
+            if oracle.is_settled(made, stream.sent):
+                break
+        time.sleep(0.5)
+    time.sleep(1.0)
+    return reconnected
+
+
+_mended: dict[int, float] = {}
+
+
+def _mend(made: World) -> int:
+    """Do what an owner does: start what ended, connect again what a fault has cut off. Once a second."""
+    if time.monotonic() - _mended.get(id(made), 0.0) < 1.0:
+        return 0
+    _mended[id(made)] = time.monotonic()
+    made.keep_alive()
+    if not made.may_lose_grants:
+        return 0
+    with contextlib.suppress(OperationalError):
+        return made.reconnect()
+    return 0
