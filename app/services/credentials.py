@@ -234,7 +234,7 @@ def doubt(
     error: PlatformAPIError,
     *,
     used: datetime | None,
-    channel_id: uuid.UUID | None = None,
+    channel_id: uuid.UUID,
 ) -> None:
     """The platform refused a token: renew it before the next call, or, where that cannot help, call it dead.
 
@@ -244,7 +244,7 @@ def doubt(
     """
     now = clock.now()
     same = Credential.refreshed_at.is_(None) if used is None else Credential.refreshed_at == used
-    if channel_id is not None and _doubt_own(channel_id, Credential.id == credential_id, same):
+    if _doubt_own(channel_id, Credential.id == credential_id, same):
         return
     if used is not None and used > now - JUST_RENEWED:
         mark_dead(credential_id, error, same, _is_free(now))

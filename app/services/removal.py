@@ -96,7 +96,8 @@ def _delete(row: Row[*tuple[Any, ...]], platform: Platform, attempt_id: uuid.UUI
             Attempt.complete(attempt_id, outcome=type(error).__name__, error=error.to_dict(), **facts)
             db.session.commit()
             if error.kind == "reauth":
-                credentials.doubt(row.Credential.id, error, used=row.Credential.refreshed_at)
+                used, channel_id = row.Credential.refreshed_at, row.Channel.id
+                credentials.doubt(row.Credential.id, error, used=used, channel_id=channel_id)
             raise
     Attempt.complete(attempt_id, outcome="Removed", called_at=called_at, details={"calls": noted})
 

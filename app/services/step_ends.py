@@ -27,6 +27,9 @@ MAX_RETRIES = 20  # with a pause of up to half an hour: about six hours
 CEILING = timedelta(minutes=30).total_seconds()
 DOUBT_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is told
 LATER_FOR = timedelta(hours=48)  # how long a platform may put a step off
+LISTED_AFTER = (
+    60.0  # seconds; platforms list a new comment late, and "not there" must be true when it is said
+)
 FINAL = ("done", "failed", "unknown", "cancelled")
 
 Outcome = StepDone | StepNotDone | StepLater | StepUnknown | PlatformAPIError
@@ -60,7 +63,8 @@ def settle(item: LoadedStep, answer: Answer, *, asked: bool) -> None:
     end = _after_question(item, outcome) if asked else _after_call(item, outcome)
     _write(item, end)
     if isinstance(outcome, PlatformAPIError) and outcome.kind == "reauth":
-        credentials.doubt(item.credential_id, outcome, used=item.token_refreshed_at)
+        used, channel_id = item.token_refreshed_at, item.channel_id
+        credentials.doubt(item.credential_id, outcome, used=used, channel_id=channel_id)
 
 
 def close(answer: Answer) -> None:
@@ -193,9 +197,9 @@ def _unknown(item: LoadedStep, reason: str) -> End:
 
 
 def quiet_for(item: LoadedStep) -> timedelta:
-    """Return how long after a call its late effect may still come."""
+    """Return how long after a call its effect may still come, or may not be listed yet."""
     ours = timedelta(seconds=settings().settle_seconds)
-    return ours + item.platform.lasting(item.platform.settle.total_seconds())
+    return ours + item.platform.lasting(max(LISTED_AFTER, item.platform.settle.total_seconds()))
 
 
 def _again_at(item: LoadedStep, error: PlatformAPIError) -> datetime:

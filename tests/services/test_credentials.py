@@ -121,10 +121,12 @@ def test_a_refresh_with_a_lost_lease_saves_nothing(rig: Rig, credential_id: uuid
 def test_a_refused_token_is_renewed_once_before_it_is_called_dead(rig: Rig, credential_id: uuid.UUID):
     refused = PlatformAuthError(platform="tiktok")
 
-    credentials.doubt(credential_id, refused, used=None)
+    credentials.doubt(credential_id, refused, used=None, channel_id=rig.channel_id)
     assert reread(credential_id).status == "active"
     ensure(rig.app, credential_id)
-    credentials.doubt(credential_id, refused, used=reread(credential_id).refreshed_at)
+    credentials.doubt(
+        credential_id, refused, used=reread(credential_id).refreshed_at, channel_id=rig.channel_id
+    )
 
     assert reread(credential_id).status == "needs_reconnect"
 
@@ -134,7 +136,9 @@ def test_a_token_refused_after_it_was_renewed_does_not_kill_the_grant(rig: Rig, 
     ensure(rig.app, credential_id)
     renewed = reread(credential_id).expires_at
 
-    credentials.doubt(credential_id, PlatformAuthError(platform="tiktok"), used=used)
+    credentials.doubt(
+        credential_id, PlatformAuthError(platform="tiktok"), used=used, channel_id=rig.channel_id
+    )
 
     after = reread(credential_id)
     assert (after.status, after.expires_at) == ("active", renewed)
@@ -144,7 +148,9 @@ def test_a_token_doubted_while_it_is_renewed_is_left_to_whoever_renews_it(rig: R
     fence = credentials._claim(credential_id, until=clock.now() + SOON)
     leased = reread(credential_id).next_at
 
-    credentials.doubt(credential_id, PlatformAuthError(platform="tiktok"), used=None)
+    credentials.doubt(
+        credential_id, PlatformAuthError(platform="tiktok"), used=None, channel_id=rig.channel_id
+    )
 
     after = reread(credential_id)
     assert (after.fence, after.next_at) == (fence, leased)  # the dispatcher does not take the lease away

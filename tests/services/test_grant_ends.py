@@ -114,9 +114,10 @@ def test_whoever_lost_the_lease_tells_nobody(channel: Channel) -> None:
 # -- tokens that are refused
 
 
-def refuse(channel: Channel, **options: Any) -> None:
+def refuse(channel: Channel) -> None:
     error = PlatformAuthError("The platform said no.", platform="tiktok")
-    credentials.doubt(channel.credential_id, error, used=grant(channel).refreshed_at, **options)
+    used = grant(channel).refreshed_at
+    credentials.doubt(channel.credential_id, error, used=used, channel_id=channel.id)
 
 
 def state(channel: Channel) -> tuple[str, str]:
@@ -143,7 +144,7 @@ def test_a_refused_token_of_one_page_leaves_the_other_pages_alone(channel: Chann
     db.session.commit()
     post = make_post(make_video(channel.workspace_id), channel, other)
 
-    refuse(channel, channel_id=channel.id)
+    refuse(channel)
 
     assert (state(channel), state(other)) == (("needs_reconnect", "active"), ("active", "active"))
     holds = select(Target.channel_id, Target.hold).where(Target.post_id == post.id)
