@@ -27,4 +27,5 @@ def main(method: str, address: str, count: int, threads: int, size: int, start: 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3], *map(int, sys.argv[3:6]), float(sys.argv[6]))
+    method, address, count, threads, size, start = sys.argv[1:]
+    main(method, address, int(count), int(threads), int(size), float(start))

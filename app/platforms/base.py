@@ -164,6 +164,7 @@ class Quota:
     one for each post, with the intent. `timezone`: the window is a calendar day there; None: it begins with
     its first use. Windows of an hour or less are rates, longer ones quotas (`if_over_quota` decides).
     `posts`: one unit is one post, so that scheduling can say when a day is promised away.
+    An error that says that it is used up names it in its details as `bucket`; then nobody else runs into it.
     """
 
     bucket: str
