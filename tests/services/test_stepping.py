@@ -323,3 +323,15 @@ def test_a_snapshot_from_before_a_step_is_an_old_one_afterwards(target_id: uuid.
     assert instance.check() is not None
     assert step_of(target_id).intent_at is not None
     assert step_of(target_id).intent_at <= clock.now() + timedelta(seconds=1)  # type: ignore[operator]
+
+
+def test_what_may_have_been_done_is_not_asked_about_within_a_minute(
+    platform: Afterwards, target_id: uuid.UUID
+):
+    platform.says["perform"] = [trouble("ambiguous")]
+
+    work_steps()
+
+    asked_at = step_of(target_id).next_at
+    assert asked_at is not None
+    assert asked_at > clock.now() + timedelta(seconds=60)
