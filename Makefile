@@ -5,10 +5,10 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 CALLER := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)"
-CHECKED := app jobs sandbox tests benchmarks migrations/env.py wsgi.py gunicorn.conf.py
+CHECKED := app jobs sandbox tests benchmarks crash migrations/env.py wsgi.py gunicorn.conf.py
 PRESENT = $(wildcard $(CHECKED))
 
-.PHONY: help run serve demo doctor test lint format types layers check bench clean venv venv-dev
+.PHONY: help run serve demo doctor test lint format types layers check bench crash clean venv venv-dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ check: lint types layers test ## all of the above
 
 bench: venv-dev ## measure; ONLY=lateness runs one; writes DATA_DIR/bench.json
 	@$(CALLER) $(PY) -m benchmarks $(ONLY)
+
+crash: venv-dev ## prove that each post goes out once: FAULTS=300 SEED=1 DATABASE=both PLATFORMS=a,b; PLANTS=1
+	@$(CALLER) $(PY) -m crash --faults "$(or $(FAULTS),300)" --seed "$(or $(SEED),1)" \
+	  --database "$(or $(DATABASE),both)" --platforms "$(PLATFORMS)" --plants "$(PLANTS)"
 
 clean: ## remove what can be made again: .venv and caches (never DATA_DIR)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache && find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from tests.rig import FACTOR
@@ -51,6 +52,7 @@ def main() -> None:
 
     from crash import plants, wal
 
+    plants.steppable_clock(Path(os.environ["DATA_DIR"]))
     if name := os.environ.get("CRASH_PLANT"):
         plants.PLANTS[name].apply()
     if os.environ.get("CRASH_WATCH_LOG"):

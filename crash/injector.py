@@ -116,10 +116,7 @@ class Injector:
         stops = {note.read_text(): note for note in self.world.stopped() if note not in self.frozen}
         for armed in list(self.armed):
             fault = armed.fault
-            if fault.is_call:
-                struck = armed.call_id in fired
-            else:
-                struck = not self._file(fault).exists()
+            struck = armed.call_id in fired if fault.is_call else not self._file(fault).exists()
             if struck:
                 self._strike(armed, stops.get(fault.place))
             elif time.monotonic() - armed.since > PATIENCE:

@@ -29,6 +29,7 @@ class Sent:
     platform: str
     caption: str
     comment: str = ""
+    has_twin: bool = False  # the same content goes to the same channel: one of them must be refused
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _judge_target(world: World, verdict: Verdict, target: Sent, row: Row[Any], c
     elif row.state in OPEN:
         verdict.findings.append(Finding("stuck", target, f"{row.state}, hold {row.hold}, {count} posts"))
     elif row.state != "published":
-        if not (count == 0 and (row.error or {}).get("code") == "REPOST_TOO_SOON"):
+        if not (target.has_twin and (row.error or {}).get("code") == "REPOST_TOO_SOON"):
             verdict.findings.append(Finding("lost", target, f"{row.state}, {count} posts, {row.error}"))
     elif count == 0:
         verdict.findings.append(Finding("lost", target, "called published, but there is no post"))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers import ROOT
 
-FOLDERS = ("app", "jobs", "sandbox", "benchmarks", "tests")
+FOLDERS = ("app", "jobs", "sandbox", "benchmarks", "crash", "tests")
 FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 LONGEST_FUNCTION = 40
 LONGEST_FILE = 300
