@@ -97,7 +97,9 @@ def _measure_on(kind: str, folder: Path, redis_url: str, say: Say) -> tuple[list
         sandbox.sim.settings(rate_limits=False)
         migrate(database_url, data_dir=folder)
         with Rig(folder / kind, database_url, redis_url, sandbox, extra=ORDINARY) as rig:
-            return _measure(rig, say)
+            calls, arrivals = _measure(rig, say)
+    say(f"{kind}: call p50 {percentile(calls, 0.5) * 1000:.1f} ms, p99 {percentile(calls, 0.99) * 1000:.1f} ms")
+    return calls, arrivals
 
 
 @contextmanager

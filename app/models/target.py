@@ -53,6 +53,7 @@ class TargetRef:
     workspace_id: uuid.UUID
 
 
+MAY_BE_LATE = "state IN ('scheduled', 'staging', 'staged')"  # an index is only used in its own words
 ATTENTION = "state = 'unknown' OR hold IS NOT NULL"  # what an operator looks at; see services/metrics.py
 
 
@@ -68,7 +69,7 @@ class Target(WorkMixin, Owned):
         Index(None, "platform", "due_at"),
         Index(None, "video_id"),
         work_index("targets", "next_at IS NOT NULL AND hold IS NULL"),
-        partial_index("ix_targets_late", "late_until", where="state IN ('scheduled', 'staging', 'staged')"),
+        partial_index("ix_targets_late", "late_until", where=MAY_BE_LATE),
         partial_index("ix_targets_attention", "state", "hold", where=ATTENTION),
         partial_index("ix_targets_hold_until", "hold_until", where="hold_until IS NOT NULL"),
     )

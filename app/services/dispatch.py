@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import redis
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, func, select, text, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app import clock, crash_points
@@ -23,6 +23,7 @@ from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.models import Channel, Credential, Delivery, Mail, Step, Target, TargetRef, Upload, Video, Webhook
 from app.models.base import WorkMixin
+from app.models.target import MAY_BE_LATE
 from app.monitoring import track_video_post
 from app.queue import (
     CALL_PLATFORM,
@@ -236,7 +237,7 @@ def miss_late_targets(now: datetime) -> None:
     """Give up what is later than its owner allowed, held or not; an intent once written is past this. Commits."""
     rows = db.session.execute(
         select(Target.id, Target.fence, Target.post_id, Target.workspace_id, Target.platform)
-        .where(Target.late_until <= now, Target.state.in_(sorted(WAITING)))
+        .where(Target.late_until <= now, text(MAY_BE_LATE))
         .limit(BATCH)
     ).all()
     for name in sorted({row.platform for row in rows}):

@@ -20,7 +20,7 @@ from app.config import Settings
 from app.domain.grant_life import ENDS_SOON
 from app.extensions import db, read_only, redis_client
 from app.models import Channel, Credential, Target
-from app.models.target import ATTENTION
+from app.models.target import ATTENTION, MAY_BE_LATE
 from app.monitoring import register_collector
 from app.queue import QUEUES, carrier
 from app.services import clock_offset, quotas
@@ -86,7 +86,7 @@ def _overdue() -> int:
         select(func.count())
         .select_from(Target)
         # The first two conditions are the index ix_targets_late, in its own words; the others are exact.
-        .where(sql("state IN ('scheduled', 'staging', 'staged')"), Target.late_until <= now + FAR)
+        .where(sql(MAY_BE_LATE), Target.late_until <= now + FAR)
         .where(Target.due_at <= now - OVERDUE, Target.hold.is_(None))
     )
     return db.session.scalar(query) or 0
