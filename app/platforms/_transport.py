@@ -184,7 +184,9 @@ class Adapter(HTTPAdapter):
         super().__init__(pool_connections=4, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=tls_context(self._ca_file), blocksize=BLOCK_BYTES, **kwargs)
+        super().init_poolmanager(
+            *args, ssl_context=tls_context(self._ca_file), blocksize=BLOCK_BYTES, **kwargs
+        )
         self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
 
     def cert_verify(self, conn: Any, *_: Any) -> None:

@@ -62,8 +62,8 @@ __all__ = [
     "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "HandleDead", "LocateResult", "Login",
     "NotCommitted", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit", "Problem",
     "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind",
-    "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems", "text_problem",
-    "with_defaults",
+    "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems",
+    "text_problem", "with_defaults",
 ]  # fmt: skip
 
 Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
