@@ -17,5 +17,8 @@ def stage_target(target_id: str, fence: int) -> None:
 def call_platform(claims: list[tuple[str, int]]) -> None:
     """Hand claimed targets to this worker's engine: preflights, commits at their due times, questions."""
     with app().app_context():
-        items = taking.take([(uuid.UUID(target_id), fence) for target_id, fence in claims])
-        engine.engine(app()).submit(item for item in items if item.kind != "stage")
+        submit = engine.engine(app()).submit
+        taking.hand_in(
+            [(uuid.UUID(target_id), fence) for target_id, fence in claims],
+            lambda items: submit(item for item in items if item.kind != "stage"),
+        )

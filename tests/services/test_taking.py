@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -72,3 +74,39 @@ def test_those_with_good_tokens_do_not_wait_for_a_renewal(claimed: Claimed, monk
         order.append(item.ref.id)
 
     assert order == [fresh.ref.id, stale.credential_id]
+
+
+def test_a_token_endpoint_that_hangs_holds_up_no_job(claimed: Claimed, monkeypatch: pytest.MonkeyPatch):
+    stale, fresh = spoil(claimed("staged")), claimed("staged")
+    answer, all_there = threading.Event(), threading.Event()
+    submitted: list[uuid.UUID] = []
+
+    def hang(_credential_id: uuid.UUID, **_: Any) -> None:
+        assert answer.wait(10)
+
+    def submit(items: Iterable[Loaded]) -> None:
+        submitted.extend(item.ref.id for item in items)
+        if len(submitted) == 2:
+            all_there.set()
+
+    monkeypatch.setattr(credentials, "ensure_fresh", hang)
+    assert instance.check() is None
+    taking.hand_in([(item.ref.id, 1) for item in (stale, fresh)], submit)
+
+    assert submitted == [fresh.ref.id]
+    answer.set()
+    assert all_there.wait(10)
+    assert submitted == [fresh.ref.id, stale.ref.id]
+
+
+def test_too_many_that_hang_are_left_to_their_leases(claimed: Claimed, monkeypatch: pytest.MonkeyPatch):
+    stale = spoil(claimed("staged"))
+    monkeypatch.setattr(taking, "_renewing", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(credentials, "ensure_fresh", lambda *_, **__: pytest.fail("it was asked"))
+    assert taking._renewing.acquire(blocking=False)
+    submitted: list[Loaded] = []
+
+    taking.hand_in([(stale.ref.id, 1)], submitted.extend)
+
+    assert submitted == []
+    assert reread(stale).lease_until is not None
