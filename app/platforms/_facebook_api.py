@@ -57,13 +57,22 @@ class Status:
 
     @property
     def is_out(self) -> bool:
-        """Does the post exist?"""
-        return self.is_published or self.publish_status == "published" or self.publishing in _DONE
+        """Does the post exist? The phase goes before the flag, which nobody says what it means of an upload."""
+        if self.publish_status == "published":
+            return True
+        is_done = self.publishing in _DONE and self.publish_status != "error"
+        return is_done or (self.is_published and self.publishing != "not_started")
 
     @property
     def was_finished(self) -> bool:
         """Has Facebook taken a finish call, whatever becomes of it?"""
         return self.is_out or self.publishing == "in_progress" or self.publish_status == "scheduled"
+
+    @property
+    def is_untouched(self) -> bool:
+        """Does Facebook say in so many words that it took no finish call? What it leaves out says nothing."""
+        is_told = self.publishing == "not_started" and not self.is_published
+        return not self.was_finished and (is_told or self.is_dead)
 
     def has_all(self, size: int) -> bool:
         return self.uploading in _DONE or (self.stored is not None and self.stored >= size)
@@ -152,6 +161,13 @@ class FacebookApi:
             error_codes=tuple(_codes(phases)),
         )
 
+    def failure(self, status: Status) -> PlatformAPIError:
+        """Return the error of a video that Facebook could not use, by the first code it names that we know."""
+        for code in status.error_codes:
+            if row := rules.TABLES.subcodes.get(code) or rules.TABLES.codes.get(code):
+                return self.graph.error(row, str(code))
+        return self.graph.error(rules.FAILED, status.video[:40] or "error")
+
     def _phase(
         self,
         request: PublishRequest,
@@ -195,6 +211,24 @@ class FacebookApi:
         if start == end != upload.size:
             raise PlatformAPIError("Facebook ended the upload before its end.", platform=self.http.platform)
         return replace(upload, uploaded=start, wanted=end)
+
+
+def permalink(web: str, request: PublishRequest, upload: Upload, status: Status) -> str:
+    """Return where people see the post. Facebook's own address may lack the host, or be missing."""
+    given = status.permalink
+    is_plain = given.isascii() and given.isprintable() and " " not in given and len(given) < 500
+    if is_plain and given.startswith(f"{web}/"):
+        return given
+    if is_plain and given.startswith("/") and not given.startswith(("//", "/\\")):
+        return web + given
+    if upload.kind == "reel":
+        return f"{web}/reel/{upload.video_id}"
+    return f"{web}/{quote(request.account.remote_id, safe='')}/videos/{upload.video_id}"
+
+
+def is_complete(upload: Upload, status: Status) -> bool:
+    """Has Facebook all bytes? Of a video the last part's answer said so; of a reel its status does."""
+    return upload.uploaded == upload.size if upload.kind == "video" else status.has_all(upload.size)
 
 
 def _stored(phase: dict[str, Any]) -> int | None:

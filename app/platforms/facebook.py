@@ -20,7 +20,7 @@ from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.platforms import _facebook_after as after
 from app.platforms import _facebook_rules as rules
 from app.platforms import _meta_callbacks as callbacks
-from app.platforms._facebook_api import FacebookApi, Status
+from app.platforms._facebook_api import FacebookApi, Status, is_complete, permalink
 from app.platforms._facebook_upload import OthersFirst, Upload
 from app.platforms._meta import doubt, identifier
 from app.platforms._meta_login import FacebookLogin
@@ -60,6 +60,8 @@ from app.platforms.http import HttpClient, Line
 FIRST_CHECK = 2.0  # seconds
 NEXT_CHECK = 5.0
 PROCESSING_CHECK = 10.0
+NEXT_LOOK = 20.0
+UNKNOWN_FOR = 600.0  # for which "no such video" may be Meta's passing fault
 LATE_EFFECT = 60.0  # a finish call may still take effect that long after it was sent (core-platforms 4.5)
 BREATH = 2.0  # seconds Facebook gets to store what was sent before a request was broken off
 ROUNDS = 3  # how often one stage goes on after Facebook names another offset
@@ -157,16 +159,26 @@ class Facebook(Platform):
             if isinstance(sent, Wait):
                 return sent
             status = self._status(request, sent)
-            if not _is_complete(sent, status):
+            if not is_complete(sent, status):
                 return Wait(self.after(NEXT_CHECK), "Facebook has not confirmed the upload yet")
             self._check(status)
         return Staged(upload.expires_at)
 
     def preflight(self, request: PublishRequest, handle: Handle) -> None:
+        """Ask whether the upload can be posted. One that is over or not known is left to the commit to say so."""
         upload = Upload.from_handle(handle)
-        status = self._status(request, upload)
+        try:
+            status = self._status(request, upload)
+        except PlatformAPIError as error:
+            if error.platform_code != GONE:
+                raise
+            return
+        if status.was_finished:
+            raise doubt(self.name, self.label)
+        if self._is_over(status):
+            return
         self._check(status)
-        if not status.was_finished and not _is_complete(upload, status):
+        if not is_complete(upload, status):
             message = "Facebook has not confirmed the whole upload. We ask again."
             raise PlatformAPIError(message, platform=self.name)
 
@@ -182,13 +194,15 @@ class Facebook(Platform):
         try:
             status = self._status(request, upload)
         except PlatformAPIError as error:
-            if error.platform_code == GONE:
-                return Unknown("Facebook does not know this video any more. Look whether the post is there.")
-            raise
-        if status.is_out and not status.has_failed:
-            return Published(upload.video_id, self._permalink(request, upload, status))
+            if error.platform_code != GONE:
+                raise
+            if request.committed_at and clock.now() < request.committed_at + self.lasting(UNKNOWN_FOR):
+                return Pending(self.after(NEXT_LOOK))
+            return Unknown("Facebook does not know this video any more. Look whether the post is there.")
+        if status.is_out:  # whatever else failed: what is out must not be made again, the watch looks on
+            return Published(upload.video_id, permalink(self._web(), request, upload, status))
         if status.has_failed:
-            return Rejected(self._failure(status))
+            return Rejected(self.api.failure(status))
         if status.was_finished or status.processing == "in_progress":
             return Pending(self.after(PROCESSING_CHECK))
         return self._unfinished(request, upload, status)
@@ -204,8 +218,8 @@ class Facebook(Platform):
                     raise
                 continue
             if status.has_failed or status.is_dead:
-                return Rejected(self._failure(status))
-            return Published(upload.video_id, self._permalink(request, upload, status))
+                return Rejected(self.api.failure(status))
+            return Published(upload.video_id, permalink(self._web(), request, upload, status))
         return Rejected(self.api.graph.error(rules.REMOVED, GONE))
 
     # -- afterwards
@@ -248,7 +262,7 @@ class Facebook(Platform):
             if error.platform_code == GONE:
                 return None
             raise
-        if status.was_finished:
+        if status.was_finished or (request.committed_at and not status.is_untouched):
             raise doubt(self.name, self.label)
         fits = (upload.kind, upload.size) == (kind, request.source.size)
         if status.is_dead or status.has_failed or not fits or upload.should_be_renewed(request.due_at):
@@ -325,8 +339,8 @@ class Facebook(Platform):
 
     def _refused(self, request: PublishRequest, upload: Upload, error: PlatformAPIError) -> HandleDead:
         """Raise the refusal unless the video says that it is finished (ambiguous) or over."""
-        status = self._ask_in_doubt(request, upload)
-        if status.is_dead:
+        status = self._ask_in_doubt(request, upload, is_gone=error.platform_code == GONE)
+        if status is None or self._is_over(status):
             return HandleDead("Facebook has ended the upload")
         raise error
 
@@ -335,12 +349,20 @@ class Facebook(Platform):
         self._ask_in_doubt(request, upload)
         return HandleDead(reason)
 
-    def _ask_in_doubt(self, request: PublishRequest, upload: Upload) -> Status:
+    def _ask_in_doubt(
+        self, request: PublishRequest, upload: Upload, *, is_gone: bool = False
+    ) -> Status | None:
+        """Return the status of a video that was certainly not finished, else raise (ambiguous).
+
+        None: nobody knows the video, `is_gone` says that the finish call was told so too, and there was no other.
+        """
         try:
             status = self._status(request, upload)
-        except PlatformAPIError:
-            status = None  # whatever it is, the commit's own effect is what matters now
-        if status is None or status.was_finished:
+        except PlatformAPIError as error:  # whatever it is, the commit's own effect is what matters now
+            if is_gone and error.platform_code == GONE and request.committed_at is None:
+                return None
+            raise doubt(self.name, self.label) from None
+        if not status.is_untouched or status.processing == "in_progress":
             raise doubt(self.name, self.label)
         return status
 
@@ -352,42 +374,25 @@ class Facebook(Platform):
     def _check(self, status: Status) -> None:
         """Raise the typed error of a video that cannot be posted any more."""
         if status.has_failed:
-            raise self._failure(status)
+            raise self.api.failure(status)
         if status.is_dead:
             message = "Facebook has ended the upload. We begin again."
             raise PlatformAPIError(message, platform=self.name, platform_code="upload_ended")
 
     def _unfinished(self, request: PublishRequest, upload: Upload, status: Status) -> LocateResult:
-        """Nothing was finished so far: true for good only when a late effect is past."""
+        """Nothing was finished so far: true for good only when Facebook says so and a late effect is past."""
         sure_at = None if request.committed_at is None else request.committed_at + self.lasting(LATE_EFFECT)
         if sure_at is not None and clock.now() < sure_at:
             return Pending(sure_at)
+        if not status.is_untouched:
+            return Pending(self.after(PROCESSING_CHECK))
         if status.is_dead or upload.is_dying():
             return HandleDead("the upload ended without a post")
         return NotCommitted()
 
-    def _failure(self, status: Status) -> PlatformAPIError:
-        for code in status.error_codes:
-            if row := rules.TABLES.subcodes.get(code) or rules.TABLES.codes.get(code):
-                return self.api.graph.error(row, str(code))
-        return self.api.graph.error(rules.FAILED, status.video[:40] or "error")
-
-    def _permalink(self, request: PublishRequest, upload: Upload, status: Status) -> str:
-        """Return where people see the post. Facebook's own address may lack the host, or be missing."""
-        given, web = status.permalink, self._web()
-        is_plain = given.isascii() and given.isprintable() and " " not in given and len(given) < 500
-        if is_plain and given.startswith(f"{web}/"):
-            return given
-        if is_plain and given.startswith("/") and not given.startswith(("//", "/\\")):
-            return web + given
-        if upload.kind == "reel":
-            return f"{web}/reel/{upload.video_id}"
-        return f"{web}/{quote(request.account.remote_id, safe='')}/videos/{upload.video_id}"
+    def _is_over(self, status: Status) -> bool:
+        """Is only a new upload of use?"""
+        return status.is_dead or (status.has_failed and self.api.failure(status).retryable)
 
     def _web(self) -> str:
         return self.config["WEB_URL"].rstrip("/")
-
-
-def _is_complete(upload: Upload, status: Status) -> bool:
-    """Has Facebook all bytes? Of a video the last part's answer said so; of a reel its status does."""
-    return upload.uploaded == upload.size if upload.kind == "video" else status.has_all(upload.size)

@@ -155,7 +155,7 @@ def _announce(page: Account, caller: Caller, *, kind: str, **facts: Any) -> Uplo
 def _own_video(video_id: str | None, page: Account, *, kind: str) -> Upload:
     upload = current().uploads.get(video_id)
     found = upload is not None and (upload.platform, upload.account) == ("facebook", page.username)
-    if upload is None or not found or upload.details["kind"] != kind:
+    if upload is None or not found or upload.details["kind"] != kind or upload.fail_reason == "deleted":
         raise GraphError(400, 100, "Unsupported request. The object does not exist.", subcode=33)
     return upload
 
