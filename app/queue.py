@@ -95,6 +95,13 @@ class Carrier:
         for name, jobs in by_queue.items():
             self.queues[name].enqueue_many(jobs)
 
+    def waiting(self) -> dict[QueueName, int]:
+        """Return how many jobs wait in each queue. Raises redis.RedisError when Redis is away."""
+        with self.connection.pipeline(transaction=False) as pipe:
+            for queue in self.queues.values():
+                pipe.llen(queue.key)
+            return dict(zip(self.queues, pipe.execute(), strict=True))
+
     def wake_dispatcher(self) -> None:
         """Cut the dispatcher's sleep short, because something may be due earlier than it thinks."""
         key = f"{self.prefix}:wake"

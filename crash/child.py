@@ -32,7 +32,7 @@ def pace() -> None:
 
     HttpClient.request = request  # type: ignore[method-assign, assignment]
     workers.RESTART_SECONDS = (0.05, 0.1, 0.2, 0.4)
-    dispatch.MAX_DEATHS = DEATHS
+    dispatch.MAX_DEATHS, dispatch.QUEUE_ROOM = DEATHS, 10
     credentials.LEASE /= FACTOR
     claimed_steps.LOOK_AGAIN /= FACTOR
     claimed_steps.ID_LOOK /= FACTOR * 10

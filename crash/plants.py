@@ -173,8 +173,8 @@ def redis_as_truth() -> None:
 
     claim = dispatch._claim_rows
 
-    def handed_over(model: Any, now: Any, columns: Any, *where: Any, lease: Any) -> Any:  # noqa: ARG001
-        return claim(model, now, columns, *where, lease=now + timedelta(days=1))
+    def handed_over(model: Any, now: Any, columns: Any, *where: Any, **options: Any) -> Any:
+        return claim(model, now, columns, *where, **{**options, "lease": now + timedelta(days=1)})
 
     dispatch._claim_rows = handed_over
 

@@ -7,6 +7,7 @@ or whose job Redis forgets, comes due again by itself. Commit first, then enqueu
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from app.queue import (
     EXPIRE_UPLOAD,
     FAN_OUT_EVENTS,
     MEASURE_VIDEO,
+    QUEUES,
     REFRESH_CREDENTIAL,
     RUN_STEP,
     SEND_MAIL,
@@ -54,6 +56,8 @@ logger = get_logger(__name__)
 BATCH = 500
 MAX_DEATHS = 3  # workers that died over a row before it is given up
 LATE = timedelta(seconds=60)  # a commit later than this is catching up after an outage
+QUEUE_ROOM = 50  # jobs that may wait in a queue: a claim's lease runs while its job waits
+FULL_PAUSE = 0.2  # seconds until a full queue is looked at again
 CATCH_UP_GAP = timedelta(seconds=30)  # and then a channel posts at most this often
 
 Job = tuple[Task, tuple[Any, ...]]
@@ -86,15 +90,29 @@ def tick() -> float:
     release_holds(now)
     deliveries.notice()
     jobs: list[Job] = []
+    room = _room()
     for work in WORK:
-        jobs += claim(work, now)
+        claimed = claim(work, now, limit=room[work.task.queue])
+        room[work.task.queue] -= len(claimed)
+        jobs += claimed
     hand_over(jobs)  # before the mark is looked at: it may lie in a storage that is away
     if reason := instance.check():
         logger.critical("nothing is published: %s", reason)
         return 1.0
     miss_late_targets(now)
-    hand_over(claim_targets(now))
-    return seconds_until_next(clock.now())
+    hand_over(claim_targets(now, room=room["stage"]))
+    pause = FULL_PAUSE if any(left <= 0 for left in room.values()) else 0.0
+    return max(seconds_until_next(clock.now()), pause)
+
+
+def _room() -> Counter[str]:
+    """Return how many more jobs each queue may take. What waits longer than its lease is claimed anew, and a
+    queue that grows by that never gets done: so the rest stays in the database until there is room."""
+    try:
+        waiting = carrier().waiting()
+    except redis.RedisError:
+        waiting = {}
+    return Counter({name: QUEUE_ROOM - waiting.get(name, 0) for name in QUEUES})
 
 
 def hand_over(jobs: Sequence[Job]) -> None:
@@ -111,7 +129,12 @@ def hand_over(jobs: Sequence[Job]) -> None:
 
 
 def _claim_rows(
-    model: type[WorkMixin], now: datetime, columns: Sequence[Any], *where: Any, lease: Any
+    model: type[WorkMixin],
+    now: datetime,
+    columns: Sequence[Any],
+    *where: Any,
+    lease: Any,
+    limit: int = BATCH,
 ) -> list[Any]:
     """Take the lease of due rows nobody else is taking, oldest first; return `columns` of each."""
     key: InstrumentedAttribute[uuid.UUID] = model.id  # type: ignore[attr-defined]
@@ -119,7 +142,7 @@ def _claim_rows(
         select(key)
         .where(model.next_at <= now, *where)
         .order_by(model.next_at)
-        .limit(BATCH)
+        .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("due")
     )
@@ -133,11 +156,14 @@ def _claim_rows(
     return list(db.session.execute(claimed.add_cte(due)).all())
 
 
-def claim(work: Work, now: datetime) -> list[Job]:
-    """Claim due rows of one kind of work. Commits."""
+def claim(work: Work, now: datetime, *, limit: int = BATCH) -> list[Job]:
+    """Claim due rows of one kind of work, at most `limit`. Commits."""
+    if limit <= 0:
+        return []
     model: Any = work.model
     lease = now + timedelta(seconds=settings().stage_lease_seconds)
-    rows = _claim_rows(work.model, now, (model.id, model.fence, model.attempts), lease=lease)
+    columns = (model.id, model.fence, model.attempts)
+    rows = _claim_rows(work.model, now, columns, lease=lease, limit=limit)
     db.session.commit()
     for row in rows:
         if row.attempts >= MAX_DEATHS:
@@ -146,10 +172,10 @@ def claim(work: Work, now: datetime) -> list[Job]:
     return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts < MAX_DEATHS]
 
 
-def claim_targets(now: datetime) -> list[Job]:
-    """Claim due targets, note that publishing goes on, and return their jobs: staging one by one, calls in
-    batches. Commits."""
-    rows = _claim_targets(now)
+def claim_targets(now: datetime, *, room: int = BATCH) -> list[Job]:
+    """Claim due targets, note that publishing goes on, and return their jobs: staging one by one and at most
+    `room`, calls in batches. Commits."""
+    rows = _claim_targets(now, room=room)
     if not rows:
         db.session.rollback()
         return []
@@ -166,7 +192,7 @@ def claim_targets(now: datetime) -> list[Job]:
     return jobs
 
 
-def _claim_targets(now: datetime) -> list[Any]:
+def _claim_targets(now: datetime, *, room: int) -> list[Any]:
     options = settings()
     short = timedelta(seconds=options.commit_ahead_seconds + options.commit_lease_seconds)
     long = timedelta(seconds=options.stage_lease_seconds)
@@ -177,7 +203,11 @@ def _claim_targets(now: datetime) -> list[Any]:
         Target.post_id, Target.workspace_id, Target.platform, Target.preflighted_at, Target.handle_expires_at,
         Target.handle_encrypted,
     )  # fmt: skip
-    return _claim_rows(Target, now, columns, Target.hold.is_(None), lease=lease)
+    unheld, to_stage = Target.hold.is_(None), Target.state.in_(("scheduled", "staging"))
+    rows = _claim_rows(Target, now, columns, unheld, ~to_stage, lease=lease)
+    if room > 0:
+        rows += _claim_rows(Target, now, columns, unheld, to_stage, lease=now + long, limit=room)
+    return rows
 
 
 def _is_poison(row: Any) -> bool:

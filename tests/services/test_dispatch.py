@@ -185,3 +185,23 @@ def test_a_mark_that_cannot_be_read_stops_publishing_only(made: Made, monkeypatc
         dispatch.tick()
 
     assert [task for task, _ in handed] == [MEASURE_VIDEO]
+
+
+def test_what_finds_no_room_in_its_queue_stays_unclaimed(made: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dispatch, "QUEUE_ROOM", 2)
+    waiting = [made() for _ in range(5)]
+
+    pauses = [dispatch.tick() for _ in range(3)]
+
+    assert sum(reread(target).fence for target in waiting) == 2
+    assert pauses[1:] == [dispatch.FULL_PAUSE] * 2
+
+
+def test_a_full_queue_of_staging_holds_no_call_up(made: Made):
+    for _ in range(3):
+        made()
+    staged = made(state="staged", preflighted_at=clock.now())
+
+    jobs = dispatch.claim_targets(clock.now(), room=0)
+
+    assert jobs == [(CALL_PLATFORM, ([[str(staged.id), 1]],))]
