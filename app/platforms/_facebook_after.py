@@ -13,6 +13,7 @@ from app.platforms._meta import (
     API_DEADLINE,
     SLOWEST_BYTES_PER_SECOND,
     Graph,
+    doubt,
     identifier,
     objects,
     part,
@@ -75,7 +76,9 @@ def comment(graph: Graph, request: PublishRequest, step: PlannedStep) -> StepDon
         data={"message": str(step.payload["text"])},
         commits=True,
     )
-    return StepDone({"id": identifier(answer.get("id"))})
+    if not (comment_id := identifier(answer.get("id"))):
+        raise doubt("facebook", graph.label)
+    return StepDone({"id": comment_id})
 
 
 def find_comment(
@@ -177,7 +180,7 @@ def _total(edge: object) -> int | None:
 
 def _seconds(milliseconds: object) -> float | None:
     found = whole(milliseconds)
-    return None if found is None else found / 1000
+    return None if found is None or not 0 <= found < 10**15 else found / 1000
 
 
 def remove(graph: Graph, account: Account, video_id: str) -> None:

@@ -87,12 +87,7 @@ class InstagramApi:
             commits=True,
             line=line,
         )
-        media_id = _number(answer.get("id"))
-        if not media_id:
-            error = self._missing("id", "publish")
-            error.kind = "ambiguous"
-            raise error
-        return media_id
+        return self._made(answer, "publish")
 
     def publishing_limit(self) -> tuple[int, int] | None:
         """Ask how many posts of the last 24 hours count, and how many may; None when it is not told."""
@@ -114,13 +109,14 @@ class InstagramApi:
         """Return the account's newest posts."""
         params = {"fields": "id,caption,timestamp,permalink,media_product_type", "limit": _RECENT}
         answer = self._get(f"/{self.account.remote_id}/media", params, operation="media_list")
-        return objects(answer.get("data"))
+        return self.graph.rows(answer, operation="media_list")
 
     def is_listed(self, media_id: str) -> bool:
         """Return whether the account's newest 100 posts hold this one: as many as two days can bring."""
         params = {"fields": "id", "limit": "100"}
         answer = self._get(f"/{self.account.remote_id}/media", params, operation="media_list")
-        return any(_number(item.get("id")) == media_id for item in objects(answer.get("data")))
+        rows = self.graph.rows(answer, operation="media_list")
+        return any(_number(item.get("id")) == media_id for item in rows)
 
     def permalink(self, media_id: str) -> str | None:
         """Ask for a post's address. Raises when it is not there (platform_code in MISSING)."""
@@ -142,7 +138,7 @@ class InstagramApi:
             data={"message": message},
             commits=True,
         )
-        return _number(answer.get("id"))
+        return self._made(answer, "comment")
 
     def comments(self, media_id: str) -> list[dict[str, Any]]:
         params = {"fields": "id,text,username,timestamp", "limit": "50"}
@@ -188,6 +184,14 @@ class InstagramApi:
             raise self._missing("id", operation)
         return found
 
+    def _made(self, answer: Mapping[str, Any], operation: str) -> str:
+        """Return the id of what a call made. Raises (ambiguous) without one: it may be there."""
+        try:
+            return self._id(answer, operation)
+        except PlatformAPIError as error:
+            error.kind = "ambiguous"
+            raise
+
     def _text(self, answer: Mapping[str, Any], key: str, operation: str) -> str:
         found = text(answer.get(key))
         if not found:
@@ -206,9 +210,9 @@ def _number(value: object) -> str:
 
 
 def matching(
-    posts: Sequence[Mapping[str, Any]], *, caption: str, since: datetime
+    posts: Sequence[Mapping[str, Any]], *, caption: str, since: datetime, until: datetime | None
 ) -> Mapping[str, Any] | None:
-    """Return the one reel with this caption that is not older than `since`; None if there are more, or none."""
+    """Return the one reel with this caption that was made in that time; None if there are more, or none."""
     found = [
         post
         for post in posts
@@ -216,6 +220,7 @@ def matching(
         and _same(text(post.get("caption")), caption)
         and (made_at := _instant(post.get("timestamp"))) is not None
         and made_at >= since
+        and (until is None or made_at <= until)
         and _number(post.get("id"))
     ]
     return found[0] if len(found) == 1 else None

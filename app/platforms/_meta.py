@@ -114,16 +114,30 @@ class Graph:
     def listing(
         self, path: str, token: str, *, operation: str, params: Mapping[str, str], pages: int = MAX_PAGES
     ) -> list[dict[str, Any]]:
-        """Return the objects of a list, following its cursors through at most `pages` pages."""
+        """Return the objects of a list, following its cursors through at most `pages` pages.
+
+        It is the whole list or none: of one that is longer (kind account) or not readable (transient) nobody
+        can say what is not in it.
+        """
         found: list[dict[str, Any]] = []
         after: dict[str, str] = {}
         for _ in range(pages):
             answer = self.call("GET", path, token, operation=operation, params={**params, **after})
-            found += objects(answer.get("data"))
-            cursor = _next_cursor(answer.get("paging"))
-            if cursor is None:
-                break
-            after = {"after": cursor}
+            found += self.rows(answer, operation=operation)
+            paging = part(answer.get("paging"))
+            if not paging.get("next"):
+                return found
+            after = {"after": self._next_cursor(paging, operation)}
+        message = f"{self.label} has more of these than we can look through ({len(found)})."
+        details = {"operation": operation, "found": len(found)}
+        raise PlatformAPIError(message, details, platform=self.http.platform, kind="account")
+
+    def rows(self, answer: Mapping[str, Any], *, operation: str) -> list[dict[str, Any]]:
+        """Return the objects of a page of a list. Raises (transient) for one that holds no list of objects."""
+        data = answer.get("data")
+        found = objects(data)
+        if not isinstance(data, list) or len(found) != len(data):
+            raise self._unlisted(operation)
         return found
 
     def answer(self, response: Response, *, commits: bool = False) -> dict[str, Any]:
@@ -176,6 +190,16 @@ class Graph:
             return None
         told = row.wait or rules.regain(headers)
         return clock.now() + (told or rules.guessed_wait(headers) / self._pace)
+
+    def _next_cursor(self, paging: Mapping[str, Any], operation: str) -> str:
+        """Return the cursor of the next page. Its whole address is not used: it holds the token."""
+        if cursor := text(part(paging.get("cursors")).get("after")):
+            return cursor
+        raise self._unlisted(operation)
+
+    def _unlisted(self, operation: str) -> PlatformAPIError:
+        message = f"{self.label}'s answer to {operation} is no whole list. We ask again."
+        return PlatformAPIError(message, {"operation": operation}, platform=self.http.platform)
 
     def _url(self, path_or_url: str) -> str:
         return self.base + path_or_url if path_or_url.startswith("/") else path_or_url
@@ -254,10 +278,3 @@ def _offsets(fault: Mapping[str, Any]) -> dict[str, Any]:
     data = part(fault.get("error_data"))
     start, end = whole(data.get("start_offset")), whole(data.get("end_offset"))
     return {} if start is None or end is None else {"start_offset": start, "end_offset": end}
-
-
-def _next_cursor(paging: object) -> str | None:
-    """Return the cursor of the next page. Its whole address is not used: it holds the token."""
-    found = part(paging)
-    cursor = text(part(found.get("cursors")).get("after"))
-    return cursor if found.get("next") and cursor else None

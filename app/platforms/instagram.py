@@ -66,6 +66,8 @@ QUIET = 60.0  # seconds after the commit from which "not published" is believed
 UNKNOWN_FOR = 600.0  # seconds for which "no such container" may be Instagram's passing fault
 ASK_AGAIN = 20.0
 CLOCK_SPREAD = timedelta(seconds=60)  # a post's own time may lie this long before our commit
+LATEST = timedelta(minutes=10)  # and this long after it
+_OVER = frozenset({"EXPIRED", "ERROR"})
 _AT_THE_GATE = frozenset({"reauth", "rate", "quota"})  # refused before Instagram looked at what was asked
 
 
@@ -206,7 +208,12 @@ class Instagram(Platform):
             row = rules.SUBCODES[2207042]
             facts = {"found": limit[0], "allowed": limit[1]}
             raise api.graph.error(row, "content_publishing_limit", facts)
-        status, _ = api.status(Container.from_handle(handle).id)
+        try:
+            status, _ = api.status(Container.from_handle(handle).id)
+        except PlatformAPIError as error:
+            if error.platform_code not in MISSING:
+                raise
+            return  # at times Instagram does not know its own
         if status == "PUBLISHED":
             raise self._published_already()
         if status == "IN_PROGRESS":
@@ -216,34 +223,43 @@ class Instagram(Platform):
         container, api = Container.from_handle(handle), self.api(request.account)
         if container.is_dying():
             reason = "the upload's 24 hours are over"
-            return PreparedCommit(lambda deadline: self._ended(api, container, reason, deadline))
+            return PreparedCommit(lambda deadline: self._ended(request, container, reason, deadline))
         line = self.http.warm(api.graph.base)
-        return PreparedCommit(lambda deadline: self._commit(api, container, line, deadline))
+        return PreparedCommit(lambda deadline: self._commit(request, container, line, deadline))
 
-    def _commit(self, api: InstagramApi, container: Container, line: Line, deadline: float) -> CommitResult:
+    def _commit(
+        self, request: PublishRequest, container: Container, line: Line, deadline: float
+    ) -> CommitResult:
         """Publish. A refusal counts only if the container does not say afterwards that it is published."""
         ends = clock.monotonic() + deadline
         try:
-            media_id = api.publish(container.id, deadline=deadline, line=line)
+            media_id = self.api(request.account).publish(container.id, deadline=deadline, line=line)
         except PlatformAPIError as error:
             if error.kind == "ambiguous" or error.kind in _AT_THE_GATE or not error.platform_code:
                 raise
-            dead = self._ended(api, container, error.message, ends - clock.monotonic())
+            dead = self._ended(request, container, error.message, ends - clock.monotonic())
             if rules.subcode_in(error) in rules.ENDED or error.platform_code in MISSING:
                 return dead
             raise
         return Published(media_id, None, complete=False)  # its address is asked for by `watch`
 
-    def _ended(self, api: InstagramApi, container: Container, reason: str, deadline: float) -> HandleDead:
-        """Return that the handle is dead, unless Instagram says that the container was published, or nothing."""
+    def _ended(
+        self, request: PublishRequest, container: Container, reason: str, deadline: float
+    ) -> HandleDead:
+        """Return that the handle is dead, unless Instagram says that the container was published, or nothing.
+
+        After an earlier commit only its end proves that: what is missed or unused may be so for a moment.
+        """
         try:
-            status, _ = api.status(container.id, deadline=deadline)
+            status, _ = self.api(request.account).status(container.id, deadline=deadline)
         except PlatformAPIError as error:
-            if error.platform_code in MISSING:
-                return HandleDead(reason)
-            raise doubt(self.name, self.label) from None
+            if error.platform_code not in MISSING:
+                raise doubt(self.name, self.label) from None
+            status = ""
         if status == "PUBLISHED":
             raise self._published_already()
+        if request.committed_at is not None and status not in _OVER:
+            raise doubt(self.name, self.label)
         return HandleDead(reason)
 
     def _published_already(self) -> PlatformAPIError:
@@ -300,9 +316,7 @@ class Instagram(Platform):
         self, request: PublishRequest, container: Container, api: InstagramApi
     ) -> LocateResult:
         """Instagram at times does not know what it gave a moment ago; the account's list may know the post."""
-        if post := matching(
-            api.recent(), caption=rules.caption_of(request), since=self._earliest(request, container)
-        ):
+        if post := self._listed(request, container, api):
             return self._known(request, str(post["id"]), str(post.get("permalink") or "") or None)
         if clock.now() < self._since(request, UNKNOWN_FOR):
             return Pending(self.after(ASK_AGAIN))
@@ -312,23 +326,30 @@ class Instagram(Platform):
         """The container does not tell its post; only one that cannot be another is taken for it."""
         if request.remote_id is not None:
             return self._known(request, request.remote_id, api.permalink(request.remote_id))
-        post = matching(
-            api.recent(), caption=rules.caption_of(request), since=self._earliest(request, container)
-        )
+        post = self._listed(request, container, api)
         if post is None:
             return Published(None, None, complete=False)
         return self._known(request, str(post["id"]), str(post.get("permalink") or "") or None)
 
     def _known(self, request: PublishRequest, media_id: str, permalink: str | None) -> Published:  # noqa: ARG002
-        return Published(media_id, permalink, complete=permalink is not None)
+        given = permalink or ""
+        is_plain = given.isascii() and given.isprintable() and " " not in given and len(given) < 500
+        is_instagrams = is_plain and given.startswith(f"{self._web()}/")
+        return Published(media_id, given if is_instagrams else None, complete=permalink is not None)
 
     def _since(self, request: PublishRequest, seconds: float) -> datetime:
         """Return that long after the commit; without one of ours nothing has to be waited for."""
         return request.committed_at + self.lasting(seconds) if request.committed_at else clock.now()
 
-    def _earliest(self, request: PublishRequest, container: Container) -> datetime:
+    def _listed(
+        self, request: PublishRequest, container: Container, api: InstagramApi
+    ) -> Mapping[str, Any] | None:
+        """Return the post that can only be ours: the one with our words, made when we made it."""
         began = request.committed_at or datetime.fromtimestamp(container.created_at, UTC)
-        return began - CLOCK_SPREAD
+        until = request.committed_at + LATEST if request.committed_at else None
+        return matching(
+            api.recent(), caption=rules.caption_of(request), since=began - CLOCK_SPREAD, until=until
+        )
 
     # -- afterwards
 
@@ -341,7 +362,7 @@ class Instagram(Platform):
         try:
             return aftermath.comment(self.api(request.account), request.remote_id, step)
         except PlatformAPIError as error:
-            if rules.subcode_in(error) != rules.NOT_READY:
+            if error.kind == "ambiguous" or rules.subcode_in(error) != rules.NOT_READY:
                 raise
         return StepLater(self.after(ASK_AGAIN), "Instagram still works on the post")
 
@@ -369,4 +390,7 @@ class Instagram(Platform):
         return InstagramApi(self._graphs[flavour_of(account)], account)
 
     def _profile_url(self, username: str) -> str:
-        return f"{self.config['WEB_URL'].rstrip('/')}/{quote(username, safe='')}/"
+        return f"{self._web()}/{quote(username, safe='')}/"
+
+    def _web(self) -> str:
+        return self.config["WEB_URL"].rstrip("/")

@@ -11,10 +11,18 @@ import pytest
 
 from app import clock
 from app.exceptions import PlatformAPIError
-from app.platforms.base import HandleDead, NotCommitted, Pending, Platform, Published, PublishRequest
+from app.platforms.base import (
+    HandleDead,
+    NotCommitted,
+    Pending,
+    PlannedStep,
+    Platform,
+    Published,
+    PublishRequest,
+)
 from tests.platforms.conftest import RegistryMaker
 from tests.platforms.sources import make_request, some_bytes
-from tests.platforms.test_facebook import CASE, Saved, post
+from tests.platforms.test_facebook import CASE, Saved, post, published
 from tests.sandbox_server import Sim
 
 MISSED = {"error": {"code": 100, "error_subcode": 33, "message": "No."}}
@@ -139,3 +147,31 @@ def test_the_preflight_of_what_is_out_already_leads_to_asking(
     with pytest.raises(PlatformAPIError) as known:
         facebook.preflight(request_, handle)
     assert known.value.kind == "ambiguous"
+
+
+# -- comments
+
+
+COMMENT = PlannedStep("first_comment", {"text": "Look!"})
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"data": None}, {"data": ["x"]}, {"data": [], "paging": {"next": "https://x.example/"}}]
+)
+def test_comments_that_cannot_be_read_do_not_mean_that_ours_is_missing(
+    facebook: Platform, request_: PublishRequest, sim: Sim, body: Mapping[str, Any]
+) -> None:
+    live = published(facebook, request_)
+    facebook.perform_step(live, COMMENT)
+    sim.fault("facebook.comments", "status", status=200, body=body)
+    with pytest.raises(PlatformAPIError) as unclear:
+        facebook.locate_step(live, COMMENT)
+    assert unclear.value.kind == "transient"
+
+
+def test_a_comment_without_an_id_is_in_doubt(facebook: Platform, request_: PublishRequest, sim: Sim) -> None:
+    live = published(facebook, request_)
+    sim.fault("facebook.comment", "status", status=200, body={"success": False})
+    with pytest.raises(PlatformAPIError) as unclear:
+        facebook.perform_step(live, COMMENT)
+    assert unclear.value.kind == "ambiguous"
