@@ -34,6 +34,7 @@ def pace() -> None:
     workers.RESTART_SECONDS = (0.05, 0.1, 0.2, 0.4)
     dispatch.MAX_DEATHS, dispatch.QUEUE_ROOM = DEATHS, 10
     credentials.LEASE /= FACTOR
+    credentials.JUST_RENEWED /= FACTOR * 25  # tokens end here every few seconds
     claimed_steps.LOOK_AGAIN /= FACTOR
     claimed_steps.ID_LOOK /= FACTOR * 10
 

@@ -103,6 +103,7 @@ def expired_twice(world: World) -> list[Sent]:
     platform, sent = uploader(world), [send(world, "before")]
     wait_for(world, sent, {"published"})
     for caption in ("after one end", "after two"):
+        time.sleep(4.0)  # a token that was renewed a moment ago and is refused means a dead grant
         world.expire_tokens(platform)
         sent.append(send(world, caption))
         wait_for(world, sent[-1:], {"published"}, seconds=15)
