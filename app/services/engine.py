@@ -41,7 +41,8 @@ logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
 AHEAD = 4  # times as many commits as there are threads are armed ahead,
 AHEAD_BYTES = 32_000_000  # as long as they are short: each armed one holds its last bytes
-ASKED_BESIDE = 2  # questions asked at a time while commits are late
+ASKED_BESIDE = 2  # questions asked at a time while commits are late,
+PRESSING = 15.0  # and only those whose lease ends within these seconds
 _SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
 
 
@@ -112,9 +113,12 @@ class Engine:
     def _free_for_questions(self) -> int:
         """At most half of the threads ask, so that a platform that hangs never delays another's commit.
 
-        While commits are late, they go first; a few are asked all the same, so that no lease runs out.
+        While commits are late, they go first; what would lose its lease is asked all the same.
         """
-        most = ASKED_BESIDE if self._is_late else max(1, self._threads // 2)
+        most = max(1, self._threads // 2)
+        if self._questions and self._is_late:
+            left = self._questions[0].lease_monotonic - clock.monotonic()
+            most = ASKED_BESIDE if left < PRESSING else 0
         return min(self._free, most - self._asking)
 
     @property

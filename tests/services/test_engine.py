@@ -20,6 +20,7 @@ from app.models import Attempt, Target
 from app.services import calls, intents, publishing, settling, staging, taking
 from app.services.engine import Engine
 from app.services.publishing import Loaded
+from app.services.slots import Slot
 from tests.rig import Rig
 from tests.sandbox_server import SandboxServer, sandbox_thread
 
@@ -215,3 +216,17 @@ def test_questions_that_hang_do_not_delay_a_commit(rig: Rig, monkeypatch: pytest
     finally:
         answered.set()
         engine.drain()
+
+
+def test_questions_wait_while_commits_are_late_unless_their_lease_presses(rig: Rig) -> None:
+    made = Engine(rig.app, threads=4)
+    made.drain()
+    (item,) = armed(rig, "late")
+    question = replace(item, kind="locate", lease_monotonic=clock.monotonic() + 60)
+    made._questions = [question]
+
+    assert made._free_for_questions == 2
+    made._waiting = [Slot(clock.now().timestamp() - 1, 0, item)]
+    assert made._free_for_questions == 0
+    made._questions = [replace(question, lease_monotonic=clock.monotonic() + 5)]
+    assert made._free_for_questions == 2
