@@ -30,7 +30,7 @@ def pace() -> None:
     def request(self: HttpClient, *args: Any, deadline: float, **options: Any) -> Any:
         return original(self, *args, deadline=deadline / FACTOR if deadline > 10 else deadline, **options)
 
-    HttpClient.request = request  # type: ignore[method-assign, assignment]
+    HttpClient.request = request  # type: ignore[method-assign]
     workers.RESTART_SECONDS = (0.05, 0.1, 0.2, 0.4)
     dispatch.MAX_DEATHS, dispatch.QUEUE_ROOM = DEATHS, 10
     credentials.LEASE /= FACTOR

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from app.domain.target_state import OPEN
 from app.extensions import db
@@ -78,7 +78,7 @@ def judge(world: World, targets: Collection[Sent]) -> Verdict:
     return verdict
 
 
-def _judge_target(world: World, verdict: Verdict, target: Sent, row: Row[Any], count: int) -> None:
+def _judge_target(world: World, verdict: Verdict, target: Sent, row: Any, count: int) -> None:
     if row.state == "unknown" and _may_be_unknown(world, row):
         verdict.left_to_people += 1
     elif row.state == "unknown":
@@ -92,7 +92,7 @@ def _judge_target(world: World, verdict: Verdict, target: Sent, row: Row[Any], c
         verdict.findings.append(Finding("lost", target, "called published, but there is no post"))
 
 
-def _judge_comment(world: World, verdict: Verdict, target: Sent, steps: list[Row[Any]], count: int) -> None:
+def _judge_comment(world: World, verdict: Verdict, target: Sent, steps: list[Any], count: int) -> None:
     if target.comment and count > 1:
         verdict.findings.append(Finding("duplicates", target, f"{count} comments"))
     for step in steps:
@@ -108,7 +108,7 @@ def _judge_comment(world: World, verdict: Verdict, target: Sent, steps: list[Row
             verdict.findings.append(Finding("lost", target, "the comment is called done, but is not there"))
 
 
-def _may_be_unknown(world: World, row: Row[Any]) -> bool:
+def _may_be_unknown(world: World, row: Any) -> bool:
     """After a restore nobody can tell of what was due before and has no handle in the snapshot."""
     return world.restored_at is not None and row.due_at <= world.restored_at
 
@@ -120,10 +120,10 @@ def _captions(world: World) -> Iterator[str]:
 
 def _rows(
     world: World, targets: Collection[Sent]
-) -> tuple[Mapping[uuid.UUID, Row[Any]], Mapping[uuid.UUID, list[Row[Any]]]]:
+) -> tuple[Mapping[uuid.UUID, Any], Mapping[uuid.UUID, list[Any]]]:
     ids = [target.id for target in targets]
-    rows: dict[uuid.UUID, Row[Any]] = {}
-    steps: defaultdict[uuid.UUID, list[Row[Any]]] = defaultdict(list)
+    rows: dict[uuid.UUID, Any] = {}
+    steps: defaultdict[uuid.UUID, list[Any]] = defaultdict(list)
     columns = (Target.id, Target.state, Target.hold, Target.error, Target.due_at)
     with world.rig.app.app_context():
         for start in range(0, len(ids), 400):

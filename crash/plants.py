@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,13 @@ class Plant:
 
 
 PLANTS: dict[str, Plant] = {}
+
+
+def patch(owner: object, name: str, value: object) -> None:
+    """Put `value` where the product has something of that name; a name that is gone is told."""
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner!r} has no {name!r} any more: this plant plants nothing")
+    setattr(owner, name, value)
 
 
 def plant(what: str, *, scenario: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
@@ -44,7 +51,7 @@ def _on_doubt(react: Callable[[Any], Any]) -> None:
     """Replace what the product does when a commit's effect is not known."""
     from app.services import outcomes
 
-    outcomes._ask_later = lambda item, *_details: react(item)
+    patch(outcomes, "_ask_later", lambda item, *_details: react(item))
 
 
 @plant("a commit without an answer is tried again from the start", scenario="lost_answer")
@@ -86,7 +93,7 @@ def no_settle_wait() -> None:
 
     _on_doubt(lambda item: outcomes._wait_for_answer(item, clock.now()))
     outcomes._AFTER[NotCommitted] = outcomes._handle_dead
-    step_ends.quiet_for = lambda _item: timedelta(0)
+    patch(step_ends, "quiet_for", lambda _item: timedelta(0))
 
 
 @plant("the first post of the account's list is taken for ours", scenario="never_arrived")
@@ -100,7 +107,7 @@ def first_of_list_matching() -> None:
         return Published(posts[0]["id"], posts[0]["permalink"]) if posts else NotCommitted()
 
     for name in registry.names():
-        registry.get_class(name).locate = locate  # type: ignore[method-assign]
+        patch(registry.get_class(name), "locate", locate)
 
 
 # -- who may write
@@ -108,16 +115,19 @@ def first_of_list_matching() -> None:
 
 @plant("writes carry no fence", scenario="frozen_stager")
 def no_fence() -> None:
-    from app.models import target
+    from sqlalchemy import select
 
-    note = target.Target.note.__func__  # type: ignore[attr-defined]
+    from app.extensions import db
+    from app.models import Target
 
-    def unfenced(cls: Any, ref: Any, **values: Any) -> bool:
-        fence = target.db.session.scalar(target.select(cls.fence).where(cls.id == ref.id))
-        return bool(note(cls, target.TargetRef(ref.id, fence, ref.post_id, ref.workspace_id), **values))
+    note = Target.note
 
-    target.Target.note = classmethod(unfenced)  # type: ignore[assignment, method-assign]
-    target._fences = lambda refs: {ref.id: target.Target.fence for ref in refs}  # type: ignore[assignment, misc]
+    def unfenced(ref: Any, **values: Any) -> bool:
+        fence = db.session.scalar(select(Target.fence).where(Target.id == ref.id))
+        return note(replace(ref, fence=fence), **values)
+
+    patch(Target, "note", unfenced)
+    patch(Target, "_still_ours", lambda refs: Target.id.in_([ref.id for ref in refs]))
 
 
 @plant("a lease is checked on the wall clock alone", scenario="frozen_commenter")
@@ -126,7 +136,7 @@ def lease_by_one_clock() -> None:
     from app.services import claimed_steps, publishing
 
     for loaded in (claimed_steps.LoadedStep, publishing.Loaded):
-        loaded.holds_lease = lambda self: clock.now() < self.lease_until  # type: ignore[attr-defined]
+        patch(loaded, "holds_lease", lambda self: clock.now() < self.lease_until)
 
 
 # -- in which order things are written down
@@ -144,8 +154,8 @@ def intent_after_call() -> None:
         fresh = {item.ref.id: item for item in written}
         settle([(fresh.get(item.ref.id, item), outcome) for item, outcome in results])
 
-    intents.write_intents = lambda items: list(items)
-    settling.settle = later
+    patch(intents, "write_intents", lambda items: list(items))
+    patch(settling, "settle", later)
 
 
 @plant("work is acknowledged before its result is saved", scenario="killed_at_result")
@@ -164,7 +174,7 @@ def acknowledged_before_commit() -> None:
         crash_points.hit("commit.after_result", *(item.platform.name for item, _ in results))
         settle(results)
 
-    settling.settle = hasty
+    patch(settling, "settle", hasty)
 
 
 @plant("Redis is the truth: what was handed over does not come back by itself", scenario="redis_lost")
@@ -176,7 +186,7 @@ def redis_as_truth() -> None:
     def handed_over(model: Any, now: Any, columns: Any, *where: Any, **options: Any) -> Any:
         return claim(model, now, columns, *where, **{**options, "lease": now + timedelta(days=1)})
 
-    dispatch._claim_rows = handed_over
+    patch(dispatch, "_claim_rows", handed_over)
 
 
 @plant("a renewed refresh token is not saved", scenario="expired_twice")
@@ -188,7 +198,7 @@ def refresh_token_not_saved() -> None:
     def forgetful(*args: Any, **options: Any) -> dict[str, Any]:
         return {k: v for k, v in columns(*args, **options).items() if k != "refresh_token_encrypted"}
 
-    credentials.token_columns = forgetful
+    patch(credentials, "token_columns", forgetful)
 
 
 # -- what the database keeps
@@ -204,28 +214,28 @@ def synchronous_normal() -> None:
         prepare(connection, record)
         connection.execute("PRAGMA synchronous=NORMAL")
 
-    extensions._prepare_sqlite = quick
+    patch(extensions, "_prepare_sqlite", quick)
 
 
 @plant("a restored snapshot goes on as if nothing had happened", scenario="restored")
 def snapshot_ignored() -> None:
     from app.services import instance
 
-    instance.check = lambda: None
+    patch(instance, "check", lambda: None)
 
 
 @plant("nobody reserves a channel's content", scenario="twins")
 def content_reservation_skipped() -> None:
     from app.services import intents
 
-    intents._reserve_contents = lambda items, _now: list(items)
+    patch(intents, "_reserve_contents", lambda items, _now: list(items))
 
 
 @plant("an interrupted comment is written again without a look", scenario="killed_after_comment")
 def step_locate_skipped() -> None:
     from app.services import claimed_steps
 
-    claimed_steps.LoadedStep.is_doubtful = property(lambda _self: False)  # type: ignore[assignment, method-assign]
+    patch(claimed_steps.LoadedStep, "is_doubtful", property(lambda _self: False))
 
 
 # -- not a plant: a wall clock that scenarios may set
@@ -244,4 +254,4 @@ def steppable_clock(folder: Path) -> None:
             offset = 0.0
         return original() + timedelta(seconds=offset)
 
-    clock.now = now
+    patch(clock, "now", now)

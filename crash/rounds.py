@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import OperationalError
 
 from app import clock
+from app.domain.target_state import OPEN
 from app.extensions import db
 from app.models import Post, Target
 from crash import oracle
@@ -69,7 +70,7 @@ class Stream:
 
     def drop_settled(self) -> None:
         states = self.world.rig.states(list(self.open))
-        self.open = {key: self.open[key] for key, state in states.items() if state in oracle.OPEN}
+        self.open = {key: self.open[key] for key, state in states.items() if state in OPEN}
 
     def _send(self, count: int) -> None:
         pairs = [self._make() for _ in range(count)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -39,7 +40,7 @@ def test_no_fault_doubles_loses_or_forgets_a_post(parts: Servers, database: Data
     result = rounds.run(parts, database, platforms, faults, seed=1, say=print)
 
     assert not result.verdict.findings, "\n".join([report.last_line([result]), *result.stories])
-    assert len(result.struck) > SHARE * 0.8, report.notes([result], plan.Counter())
+    assert len(result.struck) > SHARE * 0.8, report.notes([result], Counter())
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from app.crash_points import POINTS
 from app.platforms.registry import names
 from crash import plan
 from tests.rig import case_of
@@ -20,7 +21,7 @@ def test_every_kind_strikes_on_one_of_the_databases():
 def test_what_is_left_out_is_counted():
     faults, skipped = plan.enumerate_all(CASES, "sqlite")
 
-    assert len(faults) + skipped.total() == len(plan.KINDS) * len(plan.POINTS) * len(CASES)
+    assert len(faults) + skipped.total() == len(plan.KINDS) * len(POINTS) * len(CASES)
 
 
 def test_one_seed_draws_the_same_faults():
