@@ -33,3 +33,12 @@ def test_each_code_is_explained_once() -> None:
     codes = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
 
     assert sorted(set(codes)) == sorted(codes)
+
+
+def test_what_only_targets_and_warnings_say_is_explained_too() -> None:
+    sources = (path for layer in ("domain", "services") for path in (ROOT / "app" / layer).glob("*.py"))
+    said = r'(?:target_error\(|_warning\(|_end\(row, |_wait\(row, |"code": )"([A-Z_]+)"'
+    codes = {code for path in sources for code in re.findall(said, path.read_text())}
+
+    assert {"MISSED", "PAUSED", "QUOTA_PROMISED", "NOT_PUBLISHED"} <= codes
+    assert codes <= set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
