@@ -81,7 +81,7 @@ class YouTubeAfter(YouTubeAccount):
         wanted, page = text(step.payload.get("text")), ""
         for _ in range(COMMENT_PAGES):
             answer = self._comments(request, page)
-            for thread in objects(answer) or []:
+            for thread in answer["items"]:
                 if self._is_ours(request, thread, wanted):
                     return StepDone({"comment_id": text(thread.get("id"))})
             page = text(answer.get("nextPageToken"))
@@ -134,7 +134,7 @@ class YouTubeAfter(YouTubeAccount):
         query |= {"pageToken": page} if page else {}
         token = request.account.access_token
         answer = self.api.call("commentThreads", token, operation="comments", query=query)
-        if objects(answer) is None:
+        if (found := objects(answer)) is None or len(found) != len(answer["items"]):
             raise PlatformAPIError("YouTube's answer names no comments. We ask again.", platform=self.name)
         return answer
 
@@ -142,4 +142,5 @@ class YouTubeAfter(YouTubeAccount):
         written = part(part(part(thread, "snippet"), "topLevelComment"), "snippet")
         author = text(part(written, "authorChannelId").get("value"))
         said = (text(written.get("textOriginal")), text(written.get("textDisplay")))
-        return author == request.account.remote_id and words.strip() in (part_.strip() for part_ in said)
+        same = words.split() in [text_.split() for text_ in said]  # YouTube may fold blanks and lines
+        return same and author == request.account.remote_id

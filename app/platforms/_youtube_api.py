@@ -106,8 +106,9 @@ class YouTubeApi:
         deadline: float = API_DEADLINE,
     ) -> list[dict[str, Any]]:
         """Return the items of a list; an answer without any list is not an empty one."""
-        found = objects(self.call(path, token, operation=operation, query=query, deadline=deadline))
-        if found is None:
+        answer = self.call(path, token, operation=operation, query=query, deadline=deadline)
+        found = objects(answer)
+        if found is None or len(found) != len(answer["items"]):
             raise PlatformAPIError(
                 "YouTube's answer names no items. We ask again.", {"operation": operation}, platform="youtube"
             )
@@ -122,11 +123,17 @@ class YouTubeApi:
         return items[0]
 
     def videos(self, token: str, ids: Sequence[str], *, deadline: float = API_DEADLINE) -> dict[str, Video]:
-        """Return those of up to 50 videos that are there, by id."""
+        """Return those of up to 50 videos that are there, by id.
+
+        Raises (transient) when one cannot be read: nobody can say then that it is not there, or who may see it.
+        """
         query = {"part": VIDEO_PARTS, "id": ",".join(ids), "maxResults": "50"}
         items = self.listed("videos", token, operation="videos", query=query, deadline=deadline)
-        found = (Video.read(item) for item in items)
-        return {video.id: video for video in found if video is not None and video.id in ids}
+        found = [video for item in items if (video := Video.read(item)) and video.is_readable]
+        if len(found) != len(items):
+            message = "YouTube's answer about the video is not complete. We ask again."
+            raise PlatformAPIError(message, {"operation": "videos"}, platform="youtube")
+        return {video.id: video for video in found if video.id in ids}
 
     def video(self, token: str, video_id: str, *, deadline: float = API_DEADLINE) -> Video | None:
         return self.videos(token, [video_id], deadline=deadline).get(video_id)

@@ -18,6 +18,7 @@ QUICK_BYTES = 10_000_000  # a commit that sends more needs a job of its own
 SESSION_LIFE = timedelta(days=3)  # YouTube says "finite"; reports say a week
 CLOCK_SLACK = timedelta(minutes=5)  # between YouTube's clock and ours
 BY_UPDATE, BY_LAST_CHUNK = "update", "last_chunk"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RANGE = re.compile(r"bytes=0-(\d{1,15})")
 _WRITABLE = {
     "embeddable": bool,
@@ -102,6 +103,11 @@ class Video:
         )
 
     @property
+    def is_readable(self) -> bool:
+        """Is it told who may see the video? Silence about that must not pass for public."""
+        return bool(self.privacy) or self.is_gone
+
+    @property
     def is_gone(self) -> bool:
         return self.upload_status == "deleted"
 
@@ -123,7 +129,7 @@ class Video:
         """Read a video resource, None when it names no id."""
         status, snippet, details = (part(item, name) for name in ("status", "snippet", "processingDetails"))
         video_id, tags = text(item.get("id")), snippet.get("tags")
-        if not video_id:
+        if not _ID.fullmatch(video_id):
             return None
         return cls(
             id=video_id,

@@ -6,7 +6,8 @@ back. A private video left over is nobody's post. Where only uploading was permi
 instead: the session is begun with the wanted privacy, `commit` sends the last chunk, the session is asked.
 
 Rules, options and the tables of errors are in `_youtube_rules.py`, the calls in `_youtube_api.py`, the handle in
-`_youtube_upload.py`, what needs no post in `_youtube_account.py`, what follows one in `_youtube_after.py`.
+`_youtube_upload.py`, what needs no post in `_youtube_account.py`, what follows one in `_youtube_after.py`, the commit
+by the last chunk in `_youtube_last_chunk.py`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 from app import clock
-from app.exceptions import PlatformAPIError, StorageError
+from app.exceptions import PlatformAPIError, PlatformRateLimitError, StorageError
 from app.platforms import _youtube_rules as rules
-from app.platforms._youtube_after import YouTubeAfter
 from app.platforms._youtube_api import API_DEADLINE, GONE_STATUS, SessionState, doubt
+from app.platforms._youtube_last_chunk import LIST_POLL, YouTubeLastChunk
 from app.platforms._youtube_upload import (
     BY_LAST_CHUNK,
     BY_UPDATE,
@@ -28,7 +29,6 @@ from app.platforms._youtube_upload import (
     Upload,
     Video,
     part,
-    read_ahead,
     stream,
     text,
 )
@@ -41,7 +41,6 @@ from app.platforms.base import (
     Pending,
     PreparedCommit,
     Problem,
-    Published,
     PublishRequest,
     Rejected,
     Staged,
@@ -55,12 +54,11 @@ SLOWEST_BYTES_PER_SECOND = 64 * 1024  # an upload slower than this is given up; 
 FIRST_POLL, LAST_POLL = 5.0, 120.0  # seconds between questions about processing
 LAST_CALL = 75.0  # this long before the due time it goes out whether processed or not
 NEW_VIDEO_LAG = 300.0  # how long a new video may be missing from answers
-LIST_LAG = 600.0  # the same, of the channel's list
 SESSIONS_PER_STAGE = 2
 DELETED = "The video is not at YouTube any more: deleted there, or removed."
 
 
-class YouTube(YouTubeAfter):
+class YouTube(YouTubeLastChunk):
     """See the module. Thread-safe: nothing of a post is kept on the instance."""
 
     name = "youtube"
@@ -123,6 +121,8 @@ class YouTube(YouTubeAfter):
         if upload.video_id is None:
             return self._locate_upload(request, upload)
         video = self.api.video(request.account.access_token, upload.video_id)
+        if video is None and self._is_recent(request):
+            return Pending(self.after(LIST_POLL))
         if video is None or video.is_gone:
             return Unknown(DELETED)
         if refused := self.refused(video):
@@ -238,22 +238,35 @@ class YouTube(YouTubeAfter):
     ) -> Staged | Wait | None:
         """Wait until the video is processed, at most until shortly before the due time; set its thumbnail."""
         assert upload.video_id is not None
-        request.reserve(rules.UNITS, 1)
-        video = self.api.video(request.account.access_token, upload.video_id)
+        last_call = request.due_at - self.lasting(LAST_CALL)
+        try:
+            request.reserve(rules.UNITS, 1)
+            video = self.api.video(request.account.access_token, upload.video_id)
+        except PlatformRateLimitError as error:
+            if error.kind != "quota":
+                raise
+            return self._unseen(upload, min(error.retry_at or last_call, last_call))
         if video is None and self._since_complete(upload) < self.lasting(NEW_VIDEO_LAG):
             return Wait(self.after(FIRST_POLL), "YouTube does not show the video yet")
         if video is None or video.is_gone:
             return None
         if refused := self.refused(video):
+            if refused.retryable:
+                return None
             raise refused
         if not video.is_private:
             raise doubt("The video is not private any more; we ask what became of it.")
-        last_call = request.due_at - self.lasting(LAST_CALL)
         if video.is_processing and clock.now() < last_call:
             return Wait(min(self._next_poll(upload), last_call), "YouTube processes the video")
         seen = self._with_thumbnail(request, replace(upload, fields=video.fields or upload.fields), video)
         if seen != upload:
             save(seen.as_handle())
+        return Staged(upload.expires_at)
+
+    def _unseen(self, upload: Upload, until: datetime) -> Staged | Wait:
+        """Go on without asking: the units for the commit were taken when the upload began."""
+        if clock.now() < until:
+            return Wait(until, "today's units are used up")
         return Staged(upload.expires_at)
 
     def _since_complete(self, upload: Upload) -> timedelta:
@@ -294,9 +307,11 @@ class YouTube(YouTubeAfter):
                 line=line,
             )
         except PlatformAPIError as error:
-            if error.details.get("status") in GONE_STATUS and error.kind != "ambiguous":
-                return HandleDead(DELETED)
-            raise
+            if error.details.get("status") not in GONE_STATUS or error.kind == "ambiguous":
+                raise
+            if request.committed_at is not None:  # an earlier commit may have made the post
+                raise doubt("YouTube does not know the video; we ask what became of it.") from None
+            return HandleDead(DELETED)
         if text(part(answer, "status").get("privacyStatus")) == wanted:
             return self._published(request, upload.video_id)
         return self._read_back(request, upload.video_id, ends - clock.monotonic())
@@ -312,86 +327,3 @@ class YouTube(YouTubeAfter):
         if video.is_private and rules.wanted_privacy(request) != rules.PRIVATE:
             raise rules.error(rules.KEPT_PRIVATE, "privacy_not_changed", {"video_id": video_id})
         return self._published(request, video_id)
-
-    # -- committing by the last chunk
-
-    def _prepare_last_chunk(self, request: PublishRequest, upload: Upload) -> PreparedCommit:
-        """Ask where the session stands: an earlier try may have left a part of the chunk, or all of it."""
-        try:
-            state = self.api.ask(request, upload.session, upload.size)
-        except PlatformAPIError as error:
-            if error.kind != "transient":
-                raise
-            state = SessionState(upload.uploaded)
-        if state.video is not None:
-            return PreparedCommit(lambda _deadline: self._whole_already())
-        if state.is_gone:
-            return PreparedCommit(lambda _deadline: self._ended(request, upload))
-        if state.stored < upload.staged_at:
-            return PreparedCommit(lambda _deadline: HandleDead("YouTube has less than it had confirmed"))
-        body = read_ahead(request.source, state.stored, upload.size)
-        line = self.http.warm(upload.session)
-        extent = (state.stored, upload.size, upload.size)
-
-        def send(deadline: float) -> CommitResult:
-            with body as opened:
-                response = self.api.put(
-                    request, upload.session, opened, extent, deadline=deadline, commits=True, line=line
-                )
-            if response.status in GONE_STATUS:
-                return self._ended(request, upload)
-            if response.status not in (200, 201):
-                raise self.api.after_commit(response)
-            found = self.api.state(response, upload.size).video
-            assert found is not None
-            return self._published_whole(request, found)
-
-        return PreparedCommit(send)
-
-    def _whole_already(self) -> NoReturn:
-        raise doubt("YouTube has the whole video already; we ask what became of it.")
-
-    def _ended(self, request: PublishRequest, upload: Upload) -> HandleDead:
-        """Return that the session is dead, if no video came of it."""
-        try:
-            found = self.find(request, upload)
-        except PlatformAPIError:
-            raise doubt("YouTube did not say whether the video is there; we ask again.") from None
-        if found is not None or request.committed_at is not None:
-            raise doubt("The upload's session is gone; we ask what became of it.")
-        return HandleDead("YouTube has ended the upload's session")
-
-    def _published_whole(self, request: PublishRequest, video: Video) -> Published:
-        if video.is_private and rules.wanted_privacy(request) != rules.PRIVATE:
-            raise rules.error(rules.KEPT_PRIVATE, "privacy_not_changed", {"video_id": video.id})
-        return self._published(request, video.id)
-
-    def _locate_upload(self, request: PublishRequest, upload: Upload) -> LocateResult:
-        """Ask the session; when it is gone, the channel's list, which may lag a little.
-
-        Where the update publishes, an upload without a video is one of a restored database: what else became of
-        the target is in the list, and if that is nothing the commit will say that this upload is dead.
-        """
-        if upload.mode == BY_UPDATE:
-            made = self.find(request, upload)
-            return NotCommitted() if made is None or made.is_private else self._judge(request, made)
-        state = self.api.ask(request, upload.session, upload.size)
-        video = self.find(request, upload) if state.is_gone else state.video
-        if video is not None:
-            return self._judge(request, video)
-        if not state.is_gone:
-            return NotCommitted()
-        sure_at = (request.committed_at or clock.now()) + self.lasting(LIST_LAG)
-        if request.committed_at is not None and clock.now() < sure_at:
-            return Pending(self.after(30))
-        return HandleDead("YouTube has ended the upload's session, and the video is not there")
-
-    def _judge(self, request: PublishRequest, video: Video) -> LocateResult:
-        try:
-            refused = self.refused(video)
-            return Rejected(refused) if refused else self._published_whole(request, video)
-        except PlatformAPIError as error:
-            return Rejected(error)
-
-    def _published(self, request: PublishRequest, video_id: str) -> Published:
-        return Published(video_id, self.permalink(request, video_id))
