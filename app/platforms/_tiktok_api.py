@@ -77,8 +77,12 @@ class TikTokApi:
         return self.call("/post/publish/creator_info/query/", token, operation="creator_info")
 
     def status(self, token: str, publish_id: str) -> dict[str, Any]:
+        """Ask what became of an upload. Raises (transient) for an answer that does not say."""
         body = {"publish_id": publish_id}
-        return self.call("/post/publish/status/fetch/", token, operation="status", json=body)
+        data = self.call("/post/publish/status/fetch/", token, operation="status", json=body)
+        if not text(data.get("status")):
+            raise PlatformAPIError("TikTok's answer names no status. We ask again.", platform="tiktok")
+        return data
 
     def videos(
         self, token: str, ids: Sequence[str], *, fields: Sequence[str]
@@ -92,9 +96,10 @@ class TikTokApi:
             json={"filters": {"video_ids": [*ids]}},
         )
         videos = data.get("videos")
-        if not isinstance(videos, list):  # not told is not the same as not there
+        found = [video for video in videos if isinstance(video, dict)] if isinstance(videos, list) else None
+        if found is None or (videos and not found):  # not told is not the same as not there
             raise PlatformAPIError("TikTok's answer names no videos. We ask again.", platform="tiktok")
-        return {str(video.get("id")): video for video in videos if isinstance(video, dict)}
+        return {str(video.get("id")): video for video in found}
 
     def put(
         self,

@@ -11,6 +11,7 @@ of files in `_tiktok_upload.py`, what needs no post in `_tiktok_account.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -58,8 +59,10 @@ from app.platforms.http import Line, Response
 SLOWEST_BYTES_PER_SECOND = 64 * 1024  # an upload slower than this is given up; progress is kept by chunks
 FIRST_CHECK = 2.0  # seconds
 NEXT_CHECK = 3.0
+LATE_EFFECT = 60.0
 INBOX_LIFE = timedelta(hours=24)  # about; reported, not documented
 FINISH = "Finish the draft in the TikTok app: it waits in the account's inbox."
+_POST_ID = re.compile(r"[0-9]{1,32}")
 PUBLIC = "PUBLIC_TO_EVERYONE"
 DIRECT_INIT, INBOX_INIT = "/post/publish/video/init/", "/post/publish/inbox/video/init/"
 INITS_PER_STAGE = 2
@@ -132,7 +135,7 @@ class TikTok(TikTokAccount):
             case "FAILED":
                 return Rejected(self._failure(status))
             case "PROCESSING_UPLOAD":
-                return self._unfinished(upload, status)
+                return self._unfinished(request, upload, status)
             case "SEND_TO_USER_INBOX":
                 return AwaitingUser((request.committed_at or clock.now()) + INBOX_LIFE, FINISH)
             case other:
@@ -143,8 +146,8 @@ class TikTok(TikTokAccount):
         found = self.locate(request, handle)
         if not isinstance(found, Published) or not self._is_public(request):
             return found
-        post_id = request.remote_id or found.remote_id
-        if post_id is None:
+        post_id = request.remote_id
+        if post_id is None:  # an id that is told for the first time need not be listed yet
             return found
         if "video.list" in request.account.scopes and not self._is_listed(request, post_id):
             return Rejected(rules.error(rules.REMOVED, "no_longer_available"))
@@ -313,25 +316,28 @@ class TikTok(TikTokAccount):
 
     def _stored(self, upload: Upload, status: Mapping[str, Any]) -> int:
         """Return how many bytes TikTok holds of the upload. Raises (ambiguous) if that is all of them."""
-        stored = status.get("uploaded_bytes")
-        if not isinstance(stored, int) or stored < 0:
+        stored, is_open = status.get("uploaded_bytes"), status.get("status") == "PROCESSING_UPLOAD"
+        if is_open and (not isinstance(stored, int) or stored < 0):
             raise PlatformAPIError("TikTok does not say how much it holds. We ask again.", platform=self.name)
-        if status.get("status") != "PROCESSING_UPLOAD" or stored >= upload.size:
+        if not is_open or not isinstance(stored, int) or stored >= upload.size:
             raise doubt("TikTok has the whole video already; we ask what became of it.")
         return stored
 
-    def _unfinished(self, upload: Upload, status: Mapping[str, Any]) -> LocateResult:
+    def _unfinished(self, request: PublishRequest, upload: Upload, status: Mapping[str, Any]) -> LocateResult:
         stored = status.get("uploaded_bytes")
         if not isinstance(stored, int) or stored >= upload.size:
             return Pending(self.after(NEXT_CHECK))
-        if upload.is_dying():
+        if upload.is_dying():  # a new upload could be a second post, so a late effect must be past
+            sure_at = request.committed_at and request.committed_at + self.lasting(LATE_EFFECT)
+            if sure_at and clock.now() < sure_at:
+                return Pending(sure_at)
             return HandleDead("the upload's hour is over and its last part never arrived")
         return NotCommitted()
 
     def _published(self, request: PublishRequest, status: Mapping[str, Any]) -> Published:
         """The misspelt list is empty while moderation runs and stays so for posts that are not public."""
         ids = status.get("publicaly_available_post_id")
-        known = [str(told) for told in ids if str(told).isdigit()] if isinstance(ids, list) else []
+        known = [str(told) for told in ids if _POST_ID.fullmatch(str(told))] if isinstance(ids, list) else []
         if not known:
             return Published(None, self.profile_url(request.account.username), complete=False)
         # the owner of a draft may have made several posts of it: the one that was told first stays ours

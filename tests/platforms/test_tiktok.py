@@ -343,14 +343,14 @@ def test_a_private_post_that_is_not_listed_does_not_count_as_removed(
     assert isinstance(tiktok.watch(replace(private, remote_id="7123"), handle), Published)
 
 
-@pytest.mark.parametrize("data", [{}, {"videos": None}, {"videos": "none"}])
+@pytest.mark.parametrize("data", [{}, {"videos": None}, {"videos": "none"}, {"videos": [None]}])
 def test_an_answer_without_a_list_of_videos_does_not_count_as_removed(
     tiktok: Platform, sim: Sim, request_: PublishRequest, data: dict[str, Any]
 ) -> None:
     handle = post(tiktok, request_)
     sim.fault("tiktok.video_query", "status", status=200, body={"data": data, "error": {"code": "ok"}})
     with pytest.raises(PlatformAPIError) as unclear:
-        tiktok.watch(request_, handle)
+        tiktok.watch(replace(request_, remote_id="7123"), handle)
     assert unclear.value.kind == "transient"
 
 
