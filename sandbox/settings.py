@@ -34,6 +34,7 @@ class SandboxSettings:
     instagram_quota: int = 50  # posts an Instagram account may make in 24 h, while `rate_limits` hold
     instagram_code_answer: str = "data"  # data | flat: how Instagram Login answers a code
     instagram_login_rupload: bool = False  # whether uploads work with Instagram Login; reports differ
+    list_lag_seconds: float = 0.0  # how long a new YouTube video is missing from answers and from the list
     upload_session_seconds: float = 604_800.0  # YouTube's upload sessions
     daily_uploads: int = 0  # videos a Google project may upload in a Pacific day; 0: any number
     daily_units: int = 0  # units of its other calls in a Pacific day; 0: any number

@@ -29,6 +29,12 @@ def videos(sandbox: Sandbox) -> list[Upload]:
     return sorted(whole, key=lambda upload: upload.committed_at or 0.0, reverse=True)
 
 
+def listed(sandbox: Sandbox) -> list[Upload]:
+    """Return the videos that answers tell of by now: a new one may be missing for a while."""
+    known_since = sandbox.now() - sandbox.settings.list_lag_seconds / sandbox.settings.speed
+    return [video for video in videos(sandbox) if (video.committed_at or 0.0) <= known_since]
+
+
 def video_named(sandbox: Sandbox, video_id: str) -> Upload | None:
     return next((video for video in videos(sandbox) if video.publish_id == video_id), None)
 

@@ -100,7 +100,7 @@ def playlist_items() -> ResponseReturnValue:
     if wanted != _playlist_of(life.channel_of(account)):
         raise RefusedError(404, "playlistNotFound", "The playlist cannot be found.")
     most = min(request.args.get("maxResults", 5, int), 50)
-    mine = [video for video in life.videos(current()) if video.account == account.username]
+    mine = [video for video in life.listed(current()) if video.account == account.username]
     items = [_playlist_item(video, asked) for video in mine[:most]]
     return jsonify(kind="youtube#playlistItemListResponse", items=items)
 
@@ -122,7 +122,8 @@ def list_videos() -> ResponseReturnValue:
     asked, ids = _parts(PARTS), [name for name in request.args.get("id", "").split(",") if name]
     if not 1 <= len(ids) <= 50:
         raise RefusedError(400, "missingRequiredParameter", "id must name 1 to 50 videos.")
-    found = [video for video in _seen_by(account.username) if video.publish_id in ids]
+    told = {video.publish_id for video in life.listed(current())} & set(ids)
+    found = [video for video in _seen_by(account.username) if video.publish_id in told]
     items = [life.resource(current(), video, asked) for video in found]
     return jsonify(kind="youtube#videoListResponse", items=items, pageInfo={"totalResults": len(items)})
 

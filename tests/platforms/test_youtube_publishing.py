@@ -182,6 +182,18 @@ def test_an_unfinished_upload_whose_session_is_gone_begins_anew(
     assert len(sim.requests(operation="youtube.session")) == 2
 
 
+def test_a_new_video_that_is_not_shown_yet_is_waited_for_and_not_uploaded_again(
+    youtube: Platform, request_: PublishRequest, sim: Sim
+) -> None:
+    sim.settings(list_lag_seconds=60.0)
+    saved = Saved()
+    early = youtube.stage(request_, None, saved)
+    sim.advance(61)
+    late = youtube.stage(request_, saved[-1], saved)
+    assert (type(early), type(late)) == (Wait, Staged)
+    assert len(sim.requests(operation="youtube.session")) == 1
+
+
 def test_staging_waits_for_the_processing_longer_and_longer(
     youtube: Platform, request_: PublishRequest, sim: Sim
 ) -> None:

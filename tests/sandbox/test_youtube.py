@@ -101,6 +101,14 @@ def test_half_a_chunk_is_kept_in_grains(youtube: YouTube, sim: Sim) -> None:
 # -- videos
 
 
+def test_a_new_video_may_be_missing_from_answers_for_a_while(youtube: YouTube, sim: Sim) -> None:
+    sim.settings(list_lag_seconds=60.0)
+    video_id = youtube.upload()
+    before = youtube.status(video_id)
+    sim.advance(61)
+    assert (before, youtube.status(video_id)["privacyStatus"]) == ({}, "private")
+
+
 def test_a_private_video_is_no_post_until_its_privacy_is_set(youtube: YouTube, sim: Sim) -> None:
     video_id = youtube.upload()
     before = sim.count(platform="youtube")
