@@ -142,20 +142,17 @@ def lease_by_one_clock() -> None:
 # -- in which order things are written down
 
 
-@plant("the intent is written after the call", scenario="killed_after_call")
+@plant("the intent is written after the call, together with its result", scenario="killed_after_comment")
 def intent_after_call() -> None:
-    from app.services import intents, settling
+    from app.extensions import db
+    from app.services import stepping
 
-    write, settle = intents.write_intents, settling.settle
+    def only_the_ledger(item: Any) -> Any:
+        attempt_id = stepping._open_attempt(item, f"step.{item.step.kind}")
+        db.session.commit()
+        return item, attempt_id
 
-    def later(results: Sequence[Any]) -> None:
-        made = {item.ref.id for item, _ in results if item.kind == "commit"}
-        written = write([item for item, _ in results if item.ref.id in made])
-        fresh = {item.ref.id: item for item in written}
-        settle([(fresh.get(item.ref.id, item), outcome) for item, outcome in results])
-
-    patch(intents, "write_intents", lambda items: list(items))
-    patch(settling, "settle", later)
+    patch(stepping, "_write_intent", only_the_ledger)
 
 
 @plant("work is acknowledged before its result is saved", scenario="killed_at_result")

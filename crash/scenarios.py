@@ -69,11 +69,6 @@ def frozen_commenter(world: World) -> list[Sent]:
     return [sent]
 
 
-def killed_after_call(world: World) -> list[Sent]:
-    world.rig.crash("commit.after_call")
-    return [send(world, "killed after the call")]
-
-
 def killed_at_result(world: World) -> list[Sent]:
     sent = send(world, "killed at the result", due_in=4.0)
     wait_for(world, [sent], {"staged"})
@@ -142,8 +137,8 @@ def twins(world: World) -> list[Sent]:
 SCENARIOS: dict[str, Scenario] = {
     found.__name__: found
     for found in (
-        lost_answer, never_arrived, late_effect, frozen_stager, frozen_commenter, killed_after_call,
-        killed_at_result, killed_after_comment, redis_lost, expired_twice, power_cut, restored, twins,
+        lost_answer, never_arrived, late_effect, frozen_stager, frozen_commenter, killed_at_result,
+        killed_after_comment, redis_lost, expired_twice, power_cut, restored, twins,
     )
 }  # fmt: skip
 
