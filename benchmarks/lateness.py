@@ -98,7 +98,9 @@ def _measure_on(kind: str, folder: Path, redis_url: str, say: Say) -> tuple[list
         migrate(database_url, data_dir=folder)
         with Rig(folder / kind, database_url, redis_url, sandbox, extra=ORDINARY) as rig:
             calls, arrivals = _measure(rig, say)
-    say(f"{kind}: call p50 {percentile(calls, 0.5) * 1000:.1f} ms, p99 {percentile(calls, 0.99) * 1000:.1f} ms")
+    say(
+        f"{kind}: call p50 {percentile(calls, 0.5) * 1000:.1f} ms, p99 {percentile(calls, 0.99) * 1000:.1f} ms"
+    )
     return calls, arrivals
 
 

@@ -121,7 +121,9 @@ def test_a_post_too_old_is_not_asked_about_any_more(platform: Afterwards, target
     assert len(platform.asked) == 1
 
 
-@pytest.mark.parametrize("columns", [{"paused_at": clock.now()}, {"status": "needs_reconnect"}], ids=["paused", "needs_reconnect"])
+@pytest.mark.parametrize(
+    "columns", [{"paused_at": clock.now()}, {"status": "needs_reconnect"}], ids=["paused", "needs_reconnect"]
+)
 def test_a_channel_that_is_stopped_is_left_alone(
     platform: Afterwards, target: Target, columns: dict[str, Any]
 ):
