@@ -8,7 +8,7 @@ CALLER := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)"
 CHECKED := app jobs sandbox tests benchmarks crash migrations/env.py wsgi.py gunicorn.conf.py
 PRESENT = $(wildcard $(CHECKED))
 
-.PHONY: help run serve demo doctor test lint format types layers check bench crash clean venv venv-dev
+.PHONY: help run serve demo doctor test lint format types layers check bench crash fuzz clean venv venv-dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ bench: venv-dev ## measure; ONLY=lateness runs one; writes DATA_DIR/bench.json
 crash: venv-dev ## prove that each post goes out once: FAULTS=300 SEED=1 DATABASE=both PLATFORMS=a,b; PLANTS=1
 	@$(CALLER) $(PY) -m crash --faults "$(or $(FAULTS),300)" --seed "$(or $(SEED),1)" \
 	  --database "$(or $(DATABASE),both)" --platforms "$(PLATFORMS)" --plants "$(PLANTS)"
+
+fuzz: venv-dev ## send made-up requests to every operation: REQUESTS=50000 SEED=1
+	@REQUESTS="$(REQUESTS)" SEED="$(SEED)" $(CALLER) $(PY) -m tests.fuzz
 
 clean: ## remove what can be made again: .venv and caches (never DATA_DIR)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache && find . -name __pycache__ -type d -prune -exec rm -rf {} +

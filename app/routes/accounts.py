@@ -42,6 +42,7 @@ def request_password_reset(body: dict[str, Any]) -> None:
 @blp.public()
 @blp.arguments(ResetSchema)
 @blp.response(204)
+@blp.alt_response(401, "UNAUTHORIZED")
 @throttled
 def reset_password(body: dict[str, Any]) -> None:
     """Choose a new password with a mailed token. Every login of the account ends."""

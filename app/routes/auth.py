@@ -25,6 +25,8 @@ blp = Blueprint("auth", __name__, description="Registering, logging in and out, 
 @blp.public()
 @blp.arguments(RegisterSchema)
 @blp.response(201, TokensSchema)
+@blp.alt_response(401, "UNAUTHORIZED")
+@blp.alt_response(403, "FORBIDDEN")
 @throttled
 def register(body: dict[str, Any]) -> auth.Login:
     """Register, get a workspace of one's own, and be logged in.
@@ -40,6 +42,7 @@ def register(body: dict[str, Any]) -> auth.Login:
 @blp.public()
 @blp.arguments(LoginSchema)
 @blp.response(200, TokensSchema)
+@blp.alt_response(401, "UNAUTHORIZED")
 @throttled
 def login(body: dict[str, Any]) -> auth.Login:
     """Log in with e-mail and password."""
@@ -50,6 +53,7 @@ def login(body: dict[str, Any]) -> auth.Login:
 @blp.public()
 @blp.arguments(RefreshSchema)
 @blp.response(200, TokensSchema)
+@blp.alt_response(401, "UNAUTHORIZED")
 def refresh(body: dict[str, Any]) -> auth.Login:
     """Exchange a refresh token for new tokens.
 

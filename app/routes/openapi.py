@@ -7,11 +7,13 @@ that no view names (a rate that is too high, an unknown address) are added.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app
 
 from app.error_handlers import Api
+from app.routes import examples
 
 METHODS = ("get", "post", "put", "patch", "delete")
 MAX_DEPTH = 6  # levels of nested objects an example shows
@@ -55,7 +57,7 @@ def finish(spec: Any) -> Json:
     for path, item in found["paths"].items():
         for method in METHODS:
             if method in item:
-                _complete(found, path, item[method])
+                _complete(found, path, method, item[method])
     _drop_unused(found)
     return found
 
@@ -65,16 +67,41 @@ def _visible(item: Json) -> Json:
     return kept if any(method in kept for method in METHODS) else {}
 
 
-def _complete(spec: Json, path: str, operation: Json) -> None:
+def _complete(spec: Json, path: str, method: str, operation: Json) -> None:
     responses: Json = operation.setdefault("responses", {})
     if not any(str(status).startswith("4") for status in responses):
         responses["404"] = {"$ref": "#/components/responses/DEFAULT_ERROR"}
-    for holder in (operation.get("requestBody", {}), *responses.values()):
+    for status in _other_refusals(method, operation):
+        responses.setdefault(str(status), _refusal(spec, HTTPStatus(status)))
+    operation["responses"] = dict(sorted(responses.items()))
+    body = operation.get("requestBody", {})
+    own = examples.BODIES.get(operation.get("operationId", ""))
+    for kind, content in body.get("content", {}).items():
+        if own is not None or kind == "text/csv":
+            content["example"] = examples.CSV if kind == "text/csv" else own
+    for holder in (body, *responses.values()):
         for content in holder.get("content", {}).values():
             if "example" not in content and "schema" in content:
                 content["example"] = example(spec, content["schema"])
     if links := dict(_links(spec, path, operation)):
         responses["201"]["links"] = links
+
+
+def _other_refusals(method: str, operation: Json) -> Iterator[int]:
+    """Yield the refusals that follow from what an operation is: it changes something, reads a body or If-Match."""
+    if method != "get":
+        yield from (400, 409)
+    if "requestBody" in operation:
+        yield from (413, 415)
+    if any(each.get("name") == "If-Match" for each in operation.get("parameters", ())):
+        yield 412
+
+
+def _refusal(spec: Json, status: HTTPStatus) -> Json:
+    """Return a reference to the answer of this status, which is the envelope like any other error."""
+    known: Json = spec["components"]["responses"]
+    known.setdefault(status.name, known["DEFAULT_ERROR"] | {"description": status.phrase})
+    return {"$ref": f"#/components/responses/{status.name}"}
 
 
 # -- links

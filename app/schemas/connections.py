@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marshmallow import fields, validate
 
+from app.platforms import registry
 from app.schemas.base import Instant, Schema
 from app.schemas.channels import ChannelSchema
 
@@ -11,7 +12,9 @@ STATUSES = ("pending", "exchanging", "authorized", "completed", "failed")
 
 
 class NewConnectionSchema(Schema):
-    platform = fields.String(required=True, validate=validate.Length(1, 50))
+    platform = fields.String(
+        required=True, validate=validate.Length(1, 50), metadata={"enum": list(registry.names())}
+    )
     login = fields.String(
         load_default=None,
         allow_none=True,

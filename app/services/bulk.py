@@ -110,16 +110,15 @@ def read_csv(text: str) -> list[dict[str, Any] | AppException]:
     The first line names the columns; `channel_ids` and `labels` hold several values parted by `;`, `options`
     JSON. Raises ValidationError when the table as a whole cannot be read.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    names = list(reader.fieldnames or ())
+    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    try:
+        names, rows = list(reader.fieldnames or ()), list(reader)
+    except csv.Error as fault:
+        raise ValidationError(details={"rows": [f"This is not a readable CSV table: {fault}."]}) from None
     unknown = [name for name in names if name not in IMPORTED]
     if unknown or not {"video_id", "channel_ids"} <= set(names):
         problem = f"Found the columns {', '.join(names) or 'none'}; known are {', '.join(IMPORTED)}."
         raise ValidationError(details={"columns": [f"{problem} video_id and channel_ids are needed."]})
-    try:
-        rows = list(reader)
-    except csv.Error as fault:
-        raise ValidationError(details={"rows": [f"This is not a readable CSV table: {fault}."]}) from None
     check_number(len(rows))
     return [_body(row) for row in rows]
 

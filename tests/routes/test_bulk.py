@@ -109,8 +109,8 @@ def test_each_row_says_what_is_wrong_with_it(upload: Ask, body: Body) -> None:
 @pytest.mark.parametrize(
     ("text", "field"),
     [("", "columns"), ("caption\nx", "columns"), ("video_id,channel_ids,secret\na,b,c", "columns"),
-     ("video_id,channel_ids\n", "posts")],
-    ids=["empty", "columns missing", "unknown column", "no rows"],
+     ("video_id,channel_ids\n", "posts"), ("caption\rx", "columns"), ("c" * 140_000, "rows")],
+    ids=["empty", "columns missing", "unknown column", "no rows", "old line ends", "a column without end"],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_refused_whole(upload: Ask, text: str, field: str) -> None:
     answer = upload(text)

@@ -1,0 +1,51 @@
+"""Bodies as somebody would really send them, for the OpenAPI document: by operation, where made-up ones mislead.
+
+What is not here is made up from the schema (see `openapi.example`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.platforms import registry
+
+ID = "01935d2f-6c1e-7c4a-9b57-2f4a7d8e9c10"
+OTHER_ID = "01935d2f-6c1e-7c4a-9b57-2f4a7d8e9c11"
+WHEN = "2027-01-31T18:00:00+01:00"
+POST: Mapping[str, Any] = {
+    "video_id": ID,
+    "title": "How bread is baked",
+    "caption": "Twelve hours in one minute. #bread",
+    "scheduled_at": WHEN,
+    "timezone": "Europe/Berlin",
+    "labels": ["bakery"],
+    "metadata": {"row": 17},
+    "targets": [{"channel_id": ID}, {"channel_id": OTHER_ID, "title": "Bread, hour by hour"}],
+}
+BULK_POST = {
+    "video_id": ID, "caption": "Good morning.", "scheduled_at": WHEN, "targets": [{"channel_id": ID}],
+}  # fmt: skip
+
+BODIES: Mapping[str, Any] = {
+    "create_api_key": {"name": "spreadsheet", "scopes": ["read", "write", "publish"]},
+    "create_connection": {"platform": registry.names()[0]},
+    "create_invitation": {"email": "ada@example.com", "role": "editor"},
+    "create_post": POST,
+    "create_posts": {"posts": [BULK_POST]},
+    "create_webhook": {"url": "https://example.com/hooks/video", "events": ["target.*"]},
+    "create_workspace": {"name": "Bakery"},
+    "edit_video": {"title": "How bread is baked", "description": "Twelve hours in one minute."},
+    "import_posts": [BULK_POST],
+    "login": {"email": "ada@example.com", "password": "correct horse battery"},
+    "register": {"email": "ada@example.com", "password": "correct horse battery", "name": "Ada"},
+    "repost_post": {"at_next_allowed": True, "caption": "Once more, for those who slept."},
+    "resolve_target": {"outcome": "published", "url": "https://example.com/videos/17"},
+    "retry_target": {"scheduled_at": WHEN},
+    "update_member": {"role": "editor"},
+    "update_post": {"caption": "Twelve hours in a minute.", "scheduled_at": WHEN},
+    "update_target": {"title": "Bread", "scheduled_at": WHEN},
+    "update_webhook": {"events": ["target.published", "target.failed"], "status": "active"},
+    "update_workspace": {"name": "Bakery", "late_after_seconds": 7200},
+}
+CSV = f"video_id,channel_ids,caption,scheduled_at\n{ID},{ID};{OTHER_ID},Good morning.,{WHEN}\n"

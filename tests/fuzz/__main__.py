@@ -1,0 +1,90 @@
+"""`make fuzz REQUESTS=50000 SEED=1`: made-up requests at every operation, until so many were sent.
+
+Prints the seed (the same seed makes the same requests), how far it is, and at the end what each operation
+answered. Exit status 1 when anything was wrong: a 5xx, an answer that is not as described, an operation that
+never succeeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from loguru import logger
+
+from tests.database import migrate
+from tests.fuzz.campaign import CASES, Campaign, report
+from tests.fuzz.world import Installation, installation
+from tests.sandbox_server import sandbox_thread
+from tests.servers import redis_server
+
+PROGRESS_EVERY = 10.0  # seconds
+
+
+def main() -> int:
+    asked = _arguments()
+    print(f"seed={asked.seed} requests={asked.requests}", flush=True)
+    with _place() as place:
+        logger.remove()  # a line a request would be a gigabyte
+        campaign = Campaign(place, seed=asked.seed)
+        names = [name for name in campaign.operations if asked.only in {None, name}]
+        for name in names:
+            campaign.succeed(name)
+        _fuzz(campaign, names, asked.requests)
+    tallies = {name: campaign.tallies[name] for name in names}
+    print(*report(tallies), *campaign.faults, sep="\n")
+    barren = [name for name, tally in tallies.items() if not tally.succeeded]
+    print(
+        f"requests={campaign.sent} operations={len(names)} faults={len(campaign.faults)} barren={len(barren)}"
+    )
+    return 1 if campaign.faults or barren else 0
+
+
+def _fuzz(campaign: Campaign, names: list[str], requests: int) -> None:
+    began = told = time.monotonic()
+    while campaign.sent < requests:
+        for name in names:
+            campaign.turn(name, cases=CASES)
+            if time.monotonic() - told > PROGRESS_EVERY:
+                told = time.monotonic()
+                rate = campaign.sent / (told - began)
+                print(
+                    f"{campaign.sent} of {requests}, {rate:.0f}/s, faults {len(campaign.faults)}", flush=True
+                )
+            if campaign.sent >= requests:
+                return
+
+
+@contextmanager
+def _place() -> Iterator[Installation]:
+    """Yield an installation on servers of its own."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-")))
+        for name in ("redis", "data", "sandbox"):
+            (folder / name).mkdir()
+        migrated = folder / "migrated.db"
+        migrate(f"sqlite:///{migrated}", data_dir=folder)
+        url = stack.enter_context(redis_server(folder / "redis"))
+        sandbox = stack.enter_context(sandbox_thread(folder / "sandbox"))
+        yield stack.enter_context(
+            installation(folder / "data", migrated=migrated, redis_url=url, sandbox=sandbox)
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--requests", type=int, default=int(os.environ.get("REQUESTS") or 5000))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or random.randrange(10**6)))
+    parser.add_argument("--only", help="an operationId")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
