@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.exceptions import PlatformAPIError
@@ -26,11 +26,15 @@ class Wait:
 
 @dataclass(frozen=True)
 class Published:
-    """The platform says the post exists. `remote_id` and `permalink` may come later (watch)."""
+    """The platform says the post exists. `remote_id` and `permalink` may come later (watch).
+
+    `matched`: the id was found by the post's looks, not told by its handle; an id another of our posts has is not ours.
+    """
 
     remote_id: str | None
     permalink: str | None
     complete: bool = True  # False: ask again for id or permalink
+    matched: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from app.platforms._instagram_api import MISSING, InstagramApi, flavour_of, matc
 from app.platforms._instagram_container import Container
 from app.platforms._instagram_login import InstagramLogin
 from app.platforms._instagram_staging import Staging
-from app.platforms._meta import Graph, doubt
+from app.platforms._meta import Graph, doubt, text
 from app.platforms._meta_login import FacebookLogin, Page
 from app.platforms.base import (
     Account,
@@ -316,8 +316,8 @@ class Instagram(Platform):
         self, request: PublishRequest, container: Container, api: InstagramApi
     ) -> LocateResult:
         """Instagram at times does not know what it gave a moment ago; the account's list may know the post."""
-        if post := self._listed(request, container, api):
-            return self._known(request, str(post["id"]), str(post.get("permalink") or "") or None)
+        if found := self._listed(request, container, api):
+            return found
         if clock.now() < self._since(request, UNKNOWN_FOR):
             return Pending(self.after(ASK_AGAIN))
         return Unknown("Instagram does not know this upload any more. Look whether the post is there.")
@@ -326,10 +326,7 @@ class Instagram(Platform):
         """The container does not tell its post; only one that cannot be another is taken for it."""
         if request.remote_id is not None:
             return self._known(request, request.remote_id, api.permalink(request.remote_id))
-        post = self._listed(request, container, api)
-        if post is None:
-            return Published(None, None, complete=False)
-        return self._known(request, str(post["id"]), str(post.get("permalink") or "") or None)
+        return self._listed(request, container, api) or Published(None, None, complete=False)
 
     def _known(self, request: PublishRequest, media_id: str, permalink: str | None) -> Published:  # noqa: ARG002
         given = permalink or ""
@@ -341,14 +338,16 @@ class Instagram(Platform):
         """Return that long after the commit; without one of ours nothing has to be waited for."""
         return request.committed_at + self.lasting(seconds) if request.committed_at else clock.now()
 
-    def _listed(
-        self, request: PublishRequest, container: Container, api: InstagramApi
-    ) -> Mapping[str, Any] | None:
-        """Return the post that can only be ours: the one with our words, made when we made it."""
+    def _listed(self, request: PublishRequest, container: Container, api: InstagramApi) -> Published | None:
+        """Return the post that looks like ours: the only one with our words, made when we made it."""
         began = request.committed_at or datetime.fromtimestamp(container.created_at, UTC)
         until = request.committed_at + LATEST if request.committed_at else None
-        return matching(
-            api.recent(), caption=rules.caption_of(request), since=began - CLOCK_SPREAD, until=until
+        words = rules.caption_of(request)
+        post = matching(api.recent(), caption=words, since=began - CLOCK_SPREAD, until=until)
+        if post is None:
+            return None
+        return replace(
+            self._known(request, str(post["id"]), text(post.get("permalink")) or None), matched=True
         )
 
     # -- afterwards

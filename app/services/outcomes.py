@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from app import clock
 from app.domain import target_error
 from app.domain.retry import poll_delay
 from app.domain.target_state import IN_FLIGHT, State
 from app.exceptions import PlatformAPIError
-from app.extensions import settings
+from app.extensions import db, settings
 from app.models import ChannelContent, Target
 from app.platforms.base import (
     Accepted,
@@ -87,6 +89,7 @@ def _all_accepted(results: Sequence[tuple[Loaded, Accepted]]) -> list[tuple[Load
 
 def _all_published(results: Sequence[tuple[Loaded, Published]]) -> list[tuple[Loaded, State | None]]:
     now = clock.now()
+    results = [(item, of_ours(item, outcome)) for item, outcome in results]
     own = {item.ref: _of_published(outcome, now) for item, outcome in results}
     before: frozenset[State] = IN_FLIGHT
     moved = Target.move_each(own, before=before, after="published", **_PUBLISHED, published_at=now)
@@ -94,6 +97,18 @@ def _all_published(results: Sequence[tuple[Loaded, Published]]) -> list[tuple[Lo
         if item.ref.id in moved:
             steps.plan(item, remote_id=outcome.remote_id)
     return [(item, "published" if item.ref.id in moved else None) for item, _ in results]
+
+
+def of_ours(item: Loaded, outcome: Published) -> Published:
+    """Return the outcome, without id and address if it was found by its looks and is another post of ours."""
+    if not outcome.matched:
+        return outcome
+    others = select(Target.id).where(
+        Target.channel_id == item.channel_id, Target.remote_id == outcome.remote_id, Target.id != item.ref.id
+    )
+    if db.session.scalar(others.limit(1)) is None:
+        return outcome
+    return Published(None, None, complete=False)
 
 
 def _of_published(outcome: Published, now: datetime) -> dict[str, Any]:

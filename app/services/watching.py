@@ -17,13 +17,15 @@ from app.models import Step, Target
 from app.platforms.base import Published, Rejected
 from app.services import removal, steps
 from app.services.leases import FREE
-from app.services.outcomes import WATCH_DELAYS, Outcome
+from app.services.outcomes import WATCH_DELAYS, Outcome, of_ours
 from app.services.publishing import Loaded
 
 LOOK_AGAIN = 60.0  # seconds until a post that was not there is called gone
 
 
 def after_watch(item: Loaded, outcome: Outcome) -> State | None:
+    if isinstance(outcome, Published):
+        outcome = of_ours(item, outcome)
     if item.state == "awaiting_user":
         return _after_waiting_for_user(item, outcome)
     if isinstance(outcome, Rejected):

@@ -145,3 +145,11 @@ def test_a_server_error_is_in_doubt_whatever_its_code_says(
     with pytest.raises(PlatformAPIError) as unclear:
         instagram.perform_step(live, COMMENT)
     assert unclear.value.kind == "ambiguous"
+
+
+def test_a_post_found_in_the_list_says_that_it_only_looks_like_ours(
+    instagram: Platform, request_: PublishRequest
+) -> None:
+    handle = posted(instagram, request_)
+    found = instagram.locate(replace(request_, committed_at=clock.now()), handle)
+    assert isinstance(found, Published) and found.remote_id is not None and found.matched

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from app import clock
 from app.exceptions import PlatformAPIError
@@ -81,6 +83,23 @@ def test_a_published_post_that_nobody_can_ask_about_is_not_watched_for_ever(clai
     settling.settle([(item, trouble("reauth"))])
 
     assert target_of(item).next_at is None
+
+
+@pytest.mark.parametrize("state", ["confirming", "published"])
+def test_a_post_found_by_its_looks_is_not_ours_when_another_of_our_posts_has_it(claimed: Claimed, state: str):
+    other, item = claimed("published", remote_id="77"), claimed(state)
+    same_channel = update(Target).where(Target.id == other.ref.id).values(channel_id=item.channel_id)
+    db.session.execute(same_channel)
+    looks_like_it = Published("77", "https://example.com/77", matched=True)
+
+    settling.settle([(item, looks_like_it)])
+    taken = target_of(item)
+    assert (taken.state, taken.remote_id, taken.permalink) == ("published", None, None)
+    settling.settle(
+        [(replace(item, state="published", kind="watch"), replace(looks_like_it, remote_id="78"))]
+    )
+
+    assert target_of(item).remote_id == "78"
 
 
 GONE = Rejected(trouble("content"))
