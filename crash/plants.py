@@ -218,7 +218,12 @@ def synchronous_normal() -> None:
 def snapshot_ignored() -> None:
     from app.services import instance
 
-    patch(instance, "check", lambda: None)
+    check = instance.check
+
+    def looked_at_and_ignored() -> None:
+        check()
+
+    patch(instance, "check", looked_at_and_ignored)
 
 
 @plant("nobody reserves a channel's content", scenario="twins")
