@@ -35,6 +35,7 @@ from app.services.publishing import Loaded
 from app.services.refusals import quota_returns_at, try_again_at
 
 CONFIRM_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is asked
+ODD_FOR = 600.0  # seconds: platforms have moments in which they refuse what they answer otherwise
 ASK_AGAIN = timedelta(minutes=5)
 WATCH_DELAYS = tuple(timedelta(minutes=minutes) for minutes in (10, 60, 360, 1440))
 NO_HANDLE: dict[str, Any] = {
@@ -220,7 +221,8 @@ def _ask_later(item: Loaded, error: PlatformAPIError) -> State | None:
 
 
 def _after_unanswered_question(item: Loaded, error: PlatformAPIError) -> State | None:
-    if _is_hopeless(item) or not (error.retryable or error.kind in ("reauth", "ambiguous")):
+    passes = error.retryable or error.kind in ("reauth", "ambiguous") or _is_fresh(item)
+    if _is_hopeless(item) or not passes:
         return _unknown(item, Unknown(error.message))
     pause = try_again_at(item, error)
     return _wait_for_answer(item, pause, asked=item.asked, retries=item.retries + 1)
@@ -228,6 +230,11 @@ def _after_unanswered_question(item: Loaded, error: PlatformAPIError) -> State |
 
 def _is_hopeless(item: Loaded) -> bool:
     return item.committed_at is not None and clock.now() > item.committed_at + CONFIRM_FOR
+
+
+def _is_fresh(item: Loaded) -> bool:
+    """Was the commit so lately that a question refused once need not be refused for good?"""
+    return item.committed_at is not None and clock.now() < item.committed_at + item.platform.lasting(ODD_FOR)
 
 
 def _release_content(item: Loaded) -> None:

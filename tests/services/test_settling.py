@@ -132,6 +132,17 @@ def test_a_question_that_cannot_be_asked_now_is_asked_again(claimed: Claimed):
     assert target.next_at is not None
 
 
+@pytest.mark.parametrize(("minutes", "state"), [(9, "confirming"), (11, "unknown")])
+def test_a_question_that_is_refused_is_left_to_a_person_only_when_it_stays_so(
+    claimed: Claimed, minutes: int, state: str
+):
+    item = claimed("confirming", committed_at=clock.now() - timedelta(minutes=minutes))
+
+    settling.settle([(item, trouble("content"))])
+
+    assert target_of(item).state == state
+
+
 def test_a_question_without_an_answer_for_a_day_needs_a_person(claimed: Claimed):
     item = claimed("confirming", committed_at=clock.now() - timedelta(hours=25))
 
