@@ -77,7 +77,11 @@ def get_post(post_id: uuid.UUID) -> tuple[Post, dict[str, str]]:
 @blp.arguments(IfMatchHeaderSchema, location="headers")
 @blp.response(200, PostSchema)
 def update_post(body: Any, headers: dict[str, Any], post_id: uuid.UUID) -> tuple[Post, dict[str, str]]:
-    """Change a post that has not gone out. A time schedules a draft; `draft` takes it back."""
+    """Change a post that has not gone out. A time schedules a draft; `draft` takes it back.
+
+    What is left out stays as it is. `add_targets` and `remove_targets` change which channels it goes to; what
+    already waits for the others is not touched by that.
+    """
     if TIMES & body.keys() or body.get("draft") is False:  # targets of a draft may have times of their own
         principal().check(role="editor", scope="publish")
     version = wanted_version(headers["if_match"])

@@ -80,6 +80,17 @@ class NewPostSchema(PostTextsSchema):
 
 
 class PostChangesSchema(PostTextsSchema):
+    add_targets = fields.List(
+        fields.Nested(NewTargetSchema),
+        validate=validate.Length(1, MAX_TARGETS),
+        metadata={"description": "More channels, as in `targets` of a new post, and checked like those."},
+    )
+    remove_targets = fields.List(
+        fields.UUID(),
+        validate=validate.Length(1, MAX_TARGETS),
+        metadata={"description": "Ids of targets to cancel. Cancelled is final: they stay as history."},
+    )
+
     @validates_schema
     def _refuse_nothing(self, data: dict[str, Any], **_: Any) -> None:
         if not data:

@@ -121,7 +121,7 @@ def write_targets(targets: Sequence[Target], was: States, columns: Sequence[str]
             done = _rewind(refs, values)
             if wanted == "draft":
                 done &= Target.move_many(refs, before={"scheduled"}, after="draft", fenced=False)
-        _check_all_done(group, done)
+        check_all_done(group, done)
 
 
 def _rewind(refs: Sequence[Any], values: Mapping[str, Any]) -> set[uuid.UUID]:
@@ -143,12 +143,18 @@ def _grouped(
     return list(groups.values())
 
 
-def _check_all_done(targets: Sequence[Target], done: set[uuid.UUID]) -> None:
+def check_all_waiting(targets: Sequence[Target]) -> None:
+    """Raise StateConflictError when one of these copies is beyond changing."""
+    check_all_done(targets, {target.id for target in targets if target.state in BEFORE_INTENT})
+
+
+def check_all_done(targets: Sequence[Target], done: set[uuid.UUID]) -> None:
+    """Raise StateConflictError, and take everything back, when not all targets were found waiting."""
     lost = {target.id for target in targets} - done
     if lost:
         db.session.rollback()
         raise StateConflictError(
-            "Too late: it is going out at this moment. Nothing was changed.",
+            "Too late: it is going out at this moment, or is out. Nothing was changed.",
             {"targets": sorted(str(id_) for id_ in lost), "allowed": sorted(BEFORE_INTENT)},
         )
 
@@ -160,4 +166,4 @@ def make_due(targets: Sequence[Target], was: States) -> None:
         done |= Target.move_many(refs, before={"staging"}, after="scheduled", fenced=False, **values)
         drafts = [target.ref for target in group if was[target.id] == "draft"]
         done |= Target.move_many(drafts, before={"draft"}, after="scheduled", fenced=False, **values)
-        _check_all_done(group, done)
+        check_all_done(group, done)

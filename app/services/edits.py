@@ -12,7 +12,7 @@ from app.domain.principal import Principal
 from app.domain.target_state import BEFORE_INTENT, RETRYABLE
 from app.exceptions import StateConflictError, ValidationError
 from app.models import Event, Post, Target
-from app.services import changes, planning, posts, repost
+from app.services import changes, destinations, planning, posts, repost
 from app.services.changes import OWN_COLUMNS, TARGET_COLUMNS
 from app.services.idempotency import Remember, forget
 from app.services.planning import PostInput, TargetInput
@@ -39,19 +39,24 @@ def edit_post(
         changes.write_post(post)
         return posts.finish(post_id)
     planning.check_options(given.get("options") or {})
-    placed = _place(post, given, principal)
+    left = destinations.leaving(post, given.get("remove_targets") or ())
+    placed = _place(post, given, principal, left)
     before = {item.target.id: changes.content(post, item.target) for item in placed}
     _apply_words(post, given)
     _apply_time(post, placed, given, now=now)
     for item in placed:
         changes.use_video(item)
     post.late_until = post.late_until if given.get("late_until", "") is not None else None
-    changes.set_times(post, placed, principal, given.get("late_until"), now=now)
-    check(post, placed)
+    joined = destinations.joining(post, given, principal, without=left, now=now)
+    new = [item.target for item in joined]
+    changes.set_times(post, [*placed, *joined], principal, given.get("late_until"), now=now)
+    check(post, [*placed, *joined])
     changed = [item.target for item in placed if changes.content(post, item.target) != before[item.target.id]]
-    repost.check([target for target in changed if target.state != "draft"])
+    repost.check([target for target in (*changed, *new) if target.state != "draft"])
     changes.write_post(post)
+    destinations.cancel(left)
     changes.write_targets(changed, was, TARGET_COLUMNS)
+    destinations.add(post, new)
     Event.record(
         "post.updated", workspace_id=post.workspace_id, post_id=post.id, subject_id=post.id,
         data={"changed": sorted(given)},
@@ -59,8 +64,8 @@ def edit_post(
     return _close(post_id)
 
 
-def _place(post: Post, given: PostInput, principal: Principal) -> list[Placed]:
-    """Return the targets that still wait. Raises StateConflictError when others are beyond changing."""
+def _place(post: Post, given: PostInput, principal: Principal, left: Sequence[Target]) -> list[Placed]:
+    """Return the targets that still wait and stay. Raises StateConflictError when others are beyond changing."""
     waiting = [target for target in post.targets if target.state in BEFORE_INTENT]
     beyond = [t for t in post.targets if t.state not in BEFORE_INTENT | RETRYABLE | {"cancelled"}]
     if beyond or not waiting:
@@ -70,7 +75,7 @@ def _place(post: Post, given: PostInput, principal: Principal) -> list[Placed]:
         post.video_id = new
         for target in waiting:
             target.video_id = new if target.video_id == old else target.video_id
-    return changes.stand(post, waiting, principal)
+    return changes.stand(post, [target for target in waiting if target not in left], principal)
 
 
 def _apply_words(post: Post, given: PostInput) -> None:

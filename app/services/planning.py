@@ -57,6 +57,8 @@ class PostInput(TypedDict, total=False):
     labels: list[str]
     metadata: dict[str, Any]
     targets: list[TargetInput]
+    add_targets: list[TargetInput]  # of a change
+    remove_targets: list[uuid.UUID]  # of a change: ids of targets
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,13 @@ def plan(given: PostInput, principal: Principal) -> Plan:
     patience = late_after(principal.workspace_id)
     channels, videos = _rows(given, principal)
     post = _post(given, when, principal, videos)
-    placed = [
-        _placed(post, given, index, channels[item["channel_id"]], videos, now=now)
+    found = [
+        placed(post, given, index, channels[item["channel_id"]], videos, now=now)
         for index, item in enumerate(given["targets"])
     ]
-    set_lateness(post, [item.target for item in placed], late_after=patience, text=given.get("late_until"))
-    check(post, placed)
-    return Plan(post, placed)
+    set_lateness(post, [item.target for item in found], late_after=patience, text=given.get("late_until"))
+    check(post, found)
+    return Plan(post, found)
 
 
 # -- when
@@ -219,7 +221,7 @@ def _post(
     )
 
 
-def _placed(
+def placed(
     post: Post,
     given: PostInput,
     index: int,
@@ -227,10 +229,13 @@ def _placed(
     videos: Mapping[uuid.UUID, Video],
     *,
     now: datetime,
+    prefix: str | None = None,
 ) -> Placed:
-    item, prefix = given["targets"][index], f"targets.{index}."
+    """Return the target `given` asks for at `index`, on rows that are the workspace's."""
+    item, prefix = given["targets"][index], prefix or f"targets.{index}."
     video_id = item.get("video_id") or post.video_id
-    assert video_id is not None  # `_rows` looked
+    if video_id is None:
+        raise ValidationError(details={f"{prefix}video_id": ["A video is needed. Name one."]})
     video = videos[video_id]
     own = item.get("scheduled_at")
     target = Target(

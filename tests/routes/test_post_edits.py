@@ -12,6 +12,8 @@ from tests import factories
 from tests.factories import Person
 from tests.routes.conftest import PRIVATE, Body, Send, code, row, set_state
 
+UNSAID = {"tiktok": {"mode": "direct"}}  # who may see the post is missing
+
 # -- changing
 
 
@@ -28,7 +30,7 @@ def test_a_time_makes_a_draft_a_scheduled_post(send: Send, body: Body) -> None:
 
 def test_a_draft_is_checked_when_it_is_scheduled(send: Send, body: Body) -> None:
     at = body.pop("scheduled_at")
-    draft = send("POST", "/posts", body | {"draft": True, "options": {}}).json
+    draft = send("POST", "/posts", body | {"draft": True, "options": UNSAID}).json
 
     answer = send("PATCH", f"/posts/{draft['id']}", {"scheduled_at": at})
 
@@ -175,7 +177,7 @@ def test_publish_now_keeps_what_is_uploaded(
 
 def test_publish_now_checks_a_draft_first(send: Send, body: Body) -> None:
     del body["scheduled_at"]
-    draft = send("POST", "/posts", body | {"draft": True, "options": {}}).json
+    draft = send("POST", "/posts", body | {"draft": True, "options": UNSAID}).json
 
     refused = send("POST", f"/posts/{draft['id']}/publish-now")
     send("PATCH", f"/posts/{draft['id']}", {"options": PRIVATE})
