@@ -209,4 +209,5 @@ class IdempotencyKey(Noun):
     request_hash: Mapped[str]
     status: Mapped[int | None] = mapped_column(default=None)
     body: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+    body_encrypted: Mapped[str | None] = mapped_column(default=None)  # instead of it, where it holds a secret
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from flask import Response
+
 from app.extensions import read_write
 from app.models import Channel
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
+from app.routes.idempotency import once
 from app.schemas.base import page_schema
 from app.schemas.channels import ChannelSchema, ChannelsQuerySchema, PostingOptionsSchema
+from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.services import channels, posting
 
 blp = Blueprint("channels", __name__, description="Channels: the accounts posts go to.")
@@ -44,18 +48,28 @@ def get_posting_options(channel_id: uuid.UUID) -> dict[str, Any]:
 
 @blp.post("/channels/<uuid:channel_id>/pause")
 @blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, ChannelSchema)
-def pause_channel(channel_id: uuid.UUID) -> Channel:
+def pause_channel(headers: dict[str, Any], channel_id: uuid.UUID) -> Channel | Response:
     """Hold everything that waits for this channel, at once."""
-    return channels.pause(principal(), channel_id)
+    return once(
+        headers["idempotency_key"],
+        lambda remember: channels.pause(principal(), channel_id, remember=remember),
+        schema=ChannelSchema,
+    )
 
 
 @blp.post("/channels/<uuid:channel_id>/resume")
 @blp.requires(role="editor", scope="publish")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, ChannelSchema)
-def resume_channel(channel_id: uuid.UUID) -> Channel:
+def resume_channel(headers: dict[str, Any], channel_id: uuid.UUID) -> Channel | Response:
     """Let go of what the pause held."""
-    return channels.resume(principal(), channel_id)
+    return once(
+        headers["idempotency_key"],
+        lambda remember: channels.resume(principal(), channel_id, remember=remember),
+        schema=ChannelSchema,
+    )
 
 
 @blp.delete("/channels/<uuid:channel_id>")

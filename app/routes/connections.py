@@ -12,13 +12,16 @@ from app.extensions import read_write, settings
 from app.models import Connection
 from app.platforms.registry import CALLBACK_PATH
 from app.routes.base import Blueprint, principal
+from app.routes.idempotency import once
 from app.schemas.connections import (
     BegunConnectionSchema,
     CompletedSchema,
     CompletionSchema,
     ConnectionSchema,
+    KeptConnectionSchema,
     NewConnectionSchema,
 )
+from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.services import connections
 from app.services.platforms import registry
 
@@ -28,15 +31,26 @@ blp = Blueprint("connections", __name__, description="Connections: consents unde
 @blp.post("/connections")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(NewConnectionSchema)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(201, BegunConnectionSchema)
-def create_connection(body: dict[str, Any]) -> Response:
+def create_connection(body: dict[str, Any], headers: dict[str, Any]) -> Response:
     """Begin to connect an account. Send the browser that asked on to `authorize_url`."""
-    begun = connections.begin(principal(), **body)
-    answer = ConnectionSchema().dump(begun.connection)
-    response = make_response(answer | {"authorize_url": begun.authorize_url, "fields": []}, 201)
+    begun = once(
+        headers["idempotency_key"],
+        lambda remember: connections.begin(principal(), **body, remember=remember),
+        schema=KeptConnectionSchema,
+        status=201,
+        sealed=True,
+    )
+    if isinstance(begun, Response):
+        answer, replayed = begun.get_json(), {"Idempotency-Replayed": "true"}
+    else:
+        answer, replayed = KeptConnectionSchema().dump(begun), {}
+    nonce = answer.pop("nonce")
+    response = make_response(answer, 201, replayed)
     response.set_cookie(
-        _cookie(begun.connection.id),
-        begun.nonce,
+        _cookie(uuid.UUID(answer["id"])),
+        nonce,
         max_age=int(connections.LIFE.total_seconds()),
         path=CALLBACK_PATH,
         httponly=True,
@@ -61,11 +75,19 @@ def get_connection(connection_id: uuid.UUID) -> Connection:
 @blp.post("/connections/<uuid:connection_id>/complete")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(CompletionSchema, required=False)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, CompletedSchema)
-def complete_connection(body: dict[str, Any], connection_id: uuid.UUID) -> dict[str, Any]:
+def complete_connection(
+    body: dict[str, Any], headers: dict[str, Any], connection_id: uuid.UUID
+) -> connections.Completed | Response:
     """Make channels of the chosen accounts, or renew those that exist."""
-    made = connections.complete(principal(), connection_id, choice_ids=body.get("choice_ids"))
-    return {"id": connection_id, "status": "completed", "channels": made}
+    return once(
+        headers["idempotency_key"],
+        lambda remember: connections.complete(
+            principal(), connection_id, choice_ids=body.get("choice_ids"), remember=remember
+        ),
+        schema=CompletedSchema,
+    )
 
 
 @blp.get("/connections/callback")

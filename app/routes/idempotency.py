@@ -18,12 +18,17 @@ Result = TypeVar("Result")
 
 
 def once(
-    key: str | None, effect: Callable[[Remember], Result], *, schema: type[Schema], status: int = 200
+    key: str | None,
+    effect: Callable[[Remember], Result],
+    *,
+    schema: type[Schema],
+    status: int = 200,
+    sealed: bool = False,
 ) -> Result | Response:
     """Return what `effect` returns, or the stored answer of the first request with this key.
 
     `effect` gets a function to call with its result just before it commits; the answer is stored in that
-    transaction, as `schema` writes it.
+    transaction, as `schema` writes it; `sealed` when it holds a secret.
     """
     if key is None:
         return effect(forget)
@@ -32,7 +37,7 @@ def once(
         return _replayed(claim)
 
     def remember(result: Result) -> None:
-        idempotency.store(claim, status=status, body=schema().dump(result))
+        idempotency.store(claim, status=status, body=schema().dump(result), sealed=sealed)
 
     return effect(remember)
 
@@ -40,15 +45,28 @@ def once(
 def once_streamed(
     key: str | None, effect: Callable[[Remember], Result], *, schema: type[Schema], status: int = 200
 ) -> Result | Response:
-    """Do as `once` for a body too long to be read twice, or for an effect that commits before it asks others.
+    """Do as `once_apart` for a body too long to be read twice: it is known by its headers and its length."""
+    facts = (request.method, request.full_path, request.mimetype, request.content_length)
+    fingerprint = repr((*facts, request.headers.get("X-Filename"))).encode()
+    return once_apart(key, effect, schema=schema, status=status, fingerprint=fingerprint)
 
-    The request is known by its headers and its length.
 
-    No transaction is open while it is read, so of two at the same time the slower one is refused at its end.
+def once_apart(
+    key: str | None,
+    effect: Callable[[Remember], Result],
+    *,
+    schema: type[Schema],
+    status: int = 200,
+    sealed: bool = False,
+    fingerprint: bytes | None = None,
+) -> Result | Response:
+    """Do as `once` for an effect that asks others before it commits: no transaction is open meanwhile.
+
+    So of two at the same time the slower one is refused at its end, and its own changes are taken back.
     """
     if key is None:
         return effect(forget)
-    fingerprint = _headers_fingerprint()
+    fingerprint = fingerprint or _fingerprint()
     claim = idempotency.claim(key, principal(), request=fingerprint)
     db.session.rollback()
     if isinstance(claim, idempotency.Replay):
@@ -58,7 +76,7 @@ def once_streamed(
         again = idempotency.claim(key, principal(), request=fingerprint)
         if isinstance(again, idempotency.Replay):
             raise StateConflictError("Another request with this Idempotency-Key was answered meanwhile.")
-        idempotency.store(again, status=status, body=schema().dump(result))
+        idempotency.store(again, status=status, body=schema().dump(result), sealed=sealed)
 
     return effect(remember)
 
@@ -66,11 +84,6 @@ def once_streamed(
 def _replayed(claim: idempotency.Replay) -> Response:
     body = current_app.json.dumps(claim.body) + "\n"
     return Response(body, claim.status, {"Idempotency-Replayed": "true"}, mimetype="application/json")
-
-
-def _headers_fingerprint() -> bytes:
-    facts = (request.method, request.full_path, request.mimetype, request.content_length)
-    return repr((*facts, request.headers.get("X-Filename"))).encode()
 
 
 def _fingerprint() -> bytes:

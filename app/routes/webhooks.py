@@ -5,10 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from flask import Response
+
 from app.models import Delivery, Webhook
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
+from app.routes.idempotency import once, once_apart
 from app.schemas.base import PageQuerySchema, page_schema
+from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.schemas.webhooks import (
     DeliveriesQuerySchema,
     DeliverySchema,
@@ -36,10 +40,17 @@ def list_webhooks(query: dict[str, Any]) -> Page[Webhook]:
 @blp.post("/webhooks")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(NewWebhookSchema)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(201, MadeWebhookSchema)
-def create_webhook(body: dict[str, Any]) -> webhooks.MadeWebhook:
+def create_webhook(body: dict[str, Any], headers: dict[str, Any]) -> webhooks.MadeWebhook | Response:
     """Make a webhook. Its secret is shown this once."""
-    return webhooks.create(principal(), **body)
+    return once_apart(  # looking an address up may take seconds
+        headers["idempotency_key"],
+        lambda remember: webhooks.create(principal(), **body, remember=remember),
+        schema=MadeWebhookSchema,
+        status=201,
+        sealed=True,
+    )
 
 
 @blp.get("/webhooks/<uuid:webhook_id>")
@@ -69,18 +80,30 @@ def delete_webhook(webhook_id: uuid.UUID) -> None:
 
 @blp.post("/webhooks/<uuid:webhook_id>/rotate-secret")
 @blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, MadeWebhookSchema)
-def rotate_webhook_secret(webhook_id: uuid.UUID) -> webhooks.MadeWebhook:
+def rotate_webhook_secret(headers: dict[str, Any], webhook_id: uuid.UUID) -> webhooks.MadeWebhook | Response:
     """Give a webhook a new secret. The old one signs along for 24 hours."""
-    return webhooks.rotate_secret(principal(), webhook_id)
+    return once(
+        headers["idempotency_key"],
+        lambda remember: webhooks.rotate_secret(principal(), webhook_id, remember=remember),
+        schema=MadeWebhookSchema,
+        sealed=True,
+    )
 
 
 @blp.post("/webhooks/<uuid:webhook_id>/ping")
 @blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(202, DeliverySchema)
-def ping_webhook(webhook_id: uuid.UUID) -> Delivery:
+def ping_webhook(headers: dict[str, Any], webhook_id: uuid.UUID) -> Delivery | Response:
     """Send a test event, `webhook.ping`."""
-    return webhooks.ping(principal(), webhook_id)
+    return once(
+        headers["idempotency_key"],
+        lambda remember: webhooks.ping(principal(), webhook_id, remember=remember),
+        schema=DeliverySchema,
+        status=202,
+    )
 
 
 @blp.get("/webhooks/<uuid:webhook_id>/deliveries")
@@ -94,7 +117,13 @@ def list_deliveries(query: dict[str, Any], webhook_id: uuid.UUID) -> Page[Delive
 
 @blp.post("/deliveries/<uuid:delivery_id>/redeliver")
 @blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(202, DeliverySchema)
-def redeliver_delivery(delivery_id: uuid.UUID) -> Delivery:
+def redeliver_delivery(headers: dict[str, Any], delivery_id: uuid.UUID) -> Delivery | Response:
     """Send a delivery again, under its old id."""
-    return deliveries.redeliver(principal(), delivery_id)
+    return once(
+        headers["idempotency_key"],
+        lambda remember: deliveries.redeliver(principal(), delivery_id, remember=remember),
+        schema=DeliverySchema,
+        status=202,
+    )

@@ -5,11 +5,15 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from flask import Response
+
 from app.models import Workspace
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
+from app.routes.idempotency import once
 from app.schemas.auth import BelongingSchema
 from app.schemas.base import page_schema
+from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.schemas.members import MemberSchema, TransferSchema
 from app.schemas.workspaces import NewWorkspaceSchema, WorkspaceChangesSchema, WorkspaceSchema
 from app.services import members, people, workspaces
@@ -28,10 +32,16 @@ def list_workspaces() -> Page[people.Belonging]:
 @blp.post("/workspaces")
 @blp.requires(role="viewer", scope=None)
 @blp.arguments(NewWorkspaceSchema)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(201, WorkspaceSchema)
-def create_workspace(body: dict[str, Any]) -> Workspace:
+def create_workspace(body: dict[str, Any], headers: dict[str, Any]) -> Workspace | Response:
     """Make a workspace. You own it."""
-    return workspaces.create(principal(), **body)
+    return once(
+        headers["idempotency_key"],
+        lambda remember: workspaces.create(principal(), **body, remember=remember),
+        schema=WorkspaceSchema,
+        status=201,
+    )
 
 
 @blp.get("/workspaces/<uuid:workspace_id>")
@@ -53,24 +63,43 @@ def update_workspace(body: dict[str, Any], workspace_id: uuid.UUID) -> Workspace
 
 @blp.post("/workspaces/<uuid:workspace_id>/pause")
 @blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, WorkspaceSchema)
-def pause_workspace(workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001
+def pause_workspace(headers: dict[str, Any], workspace_id: uuid.UUID) -> Workspace | Response:  # noqa: ARG001
     """Hold everything of the workspace that waits, at once."""
-    return workspaces.pause(principal())
+    return once(
+        headers["idempotency_key"],
+        lambda remember: workspaces.pause(principal(), remember=remember),
+        schema=WorkspaceSchema,
+    )
 
 
 @blp.post("/workspaces/<uuid:workspace_id>/resume")
 @blp.requires(role="editor", scope="publish")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, WorkspaceSchema)
-def resume_workspace(workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001
+def resume_workspace(headers: dict[str, Any], workspace_id: uuid.UUID) -> Workspace | Response:  # noqa: ARG001
     """Let go of what the pause held."""
-    return workspaces.resume(principal())
+    return once(
+        headers["idempotency_key"],
+        lambda remember: workspaces.resume(principal(), remember=remember),
+        schema=WorkspaceSchema,
+    )
 
 
 @blp.post("/workspaces/<uuid:workspace_id>/transfer")
 @blp.requires(role="owner", scope=None)
 @blp.arguments(TransferSchema)
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(200, MemberSchema)
-def transfer_workspace(body: dict[str, Any], workspace_id: uuid.UUID) -> members.Member:  # noqa: ARG001
+def transfer_workspace(
+    body: dict[str, Any],
+    headers: dict[str, Any],
+    workspace_id: uuid.UUID,  # noqa: ARG001
+) -> members.Member | Response:
     """Make another member the owner. You become an editor."""
-    return members.transfer(principal(), body["user_id"])
+    return once(
+        headers["idempotency_key"],
+        lambda remember: members.transfer(principal(), body["user_id"], remember=remember),
+        schema=MemberSchema,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import fields, validate
 
 from app.platforms import registry
@@ -76,6 +78,18 @@ class BegunConnectionSchema(ConnectionSchema):
         data_key="fields",
         metadata={"description": "What `credentials` must hold, for platforms without a consent page."},
     )
+
+
+class KeptConnectionSchema(BegunConnectionSchema):
+    """What begins a consent, with what its browser's cookie holds; stored sealed, never shown."""
+
+    nonce = fields.String(required=True)
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        if attr == "fields":
+            return []
+        own = attr in {"authorize_url", "nonce"}
+        return super().get_attribute(obj if own else obj.connection, attr, default)
 
 
 class CompletionSchema(Schema):

@@ -21,6 +21,7 @@ from app.models.page import Page, paginate
 from app.platforms.base import Platform, Tokens
 from app.queue import wake_dispatcher
 from app.services import credentials
+from app.services.idempotency import Remember, forget
 from app.services.platforms import registry
 
 logger = get_logger(__name__)
@@ -55,18 +56,23 @@ def find(ids: Collection[uuid.UUID]) -> list[Channel]:
 # -- stopping and starting
 
 
-def pause(principal: Principal, channel_id: uuid.UUID) -> Channel:
+def pause(principal: Principal, channel_id: uuid.UUID, *, remember: Remember = forget) -> Channel:
     """Hold everything that waits for this channel, at once. What is already going out is not stopped."""
-    return _set_pause(principal, channel_id, paused_at=clock.now(), event="channel.paused")
+    return _set_pause(principal, channel_id, clock.now(), event="channel.paused", remember=remember)
 
 
-def resume(principal: Principal, channel_id: uuid.UUID) -> Channel:
+def resume(principal: Principal, channel_id: uuid.UUID, *, remember: Remember = forget) -> Channel:
     """Let go of what the pause held. What is too late by now is missed, and said so."""
-    return _set_pause(principal, channel_id, paused_at=None, event="channel.resumed")
+    return _set_pause(principal, channel_id, None, event="channel.resumed", remember=remember)
 
 
 def _set_pause(
-    principal: Principal, channel_id: uuid.UUID, *, paused_at: datetime | None, event: str
+    principal: Principal,
+    channel_id: uuid.UUID,
+    paused_at: datetime | None,
+    *,
+    event: str,
+    remember: Remember,
 ) -> Channel:
     row = Channel.get_owned(channel_id, workspace_id=principal.workspace_id, lock=True)
     if row.status == "disconnected":
@@ -78,6 +84,7 @@ def _set_pause(
         db.session.flush()
         Target.reckon_holds(Target.channel_id == row.id)
         Event.record(event, workspace_id=row.workspace_id, subject_id=row.id)
+    remember(row)
     db.session.commit()
     wake_dispatcher()
     return get(principal, channel_id)

@@ -32,6 +32,7 @@ from app.models.base import JsonObject, new_id
 from app.queue import ASK_POSTING_OPTIONS, enqueue, wake_dispatcher
 from app.security import hash_secret, new_secret, secrets_equal
 from app.services import channels, grants, logins
+from app.services.idempotency import Remember, forget
 from app.services.platforms import registry
 
 logger = get_logger(__name__)
@@ -54,6 +55,7 @@ def begin(
     login: str | None = None,
     server: str = "",
     credentials: Mapping[str, str] | None = None,
+    remember: Remember = forget,
 ) -> Begun:
     """Begin to connect an account, by one of the platform's logins or the first that is set up.
 
@@ -75,8 +77,20 @@ def begin(
         expires_at=clock.now() + LIFE,
     )
     db.session.add(row)
+    db.session.flush()
+    begun = Begun(row, consent.authorize_url, nonce)
+    remember(begun)
     db.session.commit()
-    return Begun(row, consent.authorize_url, nonce)
+    return begun
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A connection that was used, and the channels it made or renewed."""
+
+    id: uuid.UUID
+    channels: list[Channel]
+    status: str = "completed"
 
 
 def get(principal: Principal, connection_id: uuid.UUID) -> Connection:
@@ -155,8 +169,12 @@ def _finish(connection_id: uuid.UUID, **values: Any) -> None:
 
 
 def complete(
-    principal: Principal, connection_id: uuid.UUID, *, choice_ids: Collection[str] | None = None
-) -> list[Channel]:
+    principal: Principal,
+    connection_id: uuid.UUID,
+    *,
+    choice_ids: Collection[str] | None = None,
+    remember: Remember = forget,
+) -> Completed:
     """Make channels of the chosen accounts, or give those that exist their new grant.
 
     None chooses the only account there is. Raises StateConflictError before consent or after use, and
@@ -176,6 +194,8 @@ def complete(
             server=row.server,
         )
         row.status, row.tokens_encrypted, row.completed_at = "completed", None, clock.now()
+        db.session.flush()
+        remember(Completed(connection_id, channels.find(ids)))
         db.session.commit()
     except IntegrityError:  # the same account connected twice at the same moment
         db.session.rollback()
@@ -185,7 +205,7 @@ def complete(
     wake_dispatcher()
     for id_ in ids:  # best effort: what they may post is known by the time somebody schedules
         enqueue(ASK_POSTING_OPTIONS, str(id_))
-    return channels.find(ids)
+    return Completed(connection_id, channels.find(ids))
 
 
 def _check_ready(row: Connection) -> None:

@@ -31,6 +31,7 @@ from app.models.base import JsonObject, new_id
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
 from app.services import events, leases, outgoing, webhooks
+from app.services.idempotency import Remember, forget
 from app.services.outgoing import Answer
 
 logger = get_logger(__name__)
@@ -270,7 +271,7 @@ def list_deliveries(
     return paginate(query, by=(Delivery.id,), limit=limit, cursor=cursor)
 
 
-def redeliver(principal: Principal, delivery_id: uuid.UUID) -> Delivery:
+def redeliver(principal: Principal, delivery_id: uuid.UUID, *, remember: Remember = forget) -> Delivery:
     """Send a delivery again, under its old id. Raises StateConflictError while it is still being tried."""
     delivery = Delivery.get_owned(delivery_id, workspace_id=principal.workspace_id, lock=True)
     if delivery.state == "pending":
@@ -278,6 +279,8 @@ def redeliver(principal: Principal, delivery_id: uuid.UUID) -> Delivery:
             "This delivery is still being tried.", {"state": delivery.state, "allowed": "delivered or failed"}
         )
     delivery.state, delivery.tries, delivery.next_at = "pending", 0, clock.now()
+    db.session.flush()
+    remember(delivery)
     db.session.commit()
     wake_dispatcher()
     return delivery

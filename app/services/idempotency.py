@@ -1,12 +1,14 @@
 """A request with an `Idempotency-Key` takes effect once: the same again is answered from what was stored.
 
 The answer is stored in the transaction of the effect, so neither can be there without the other. Only success
-is stored; a refused request changed nothing and may simply be repeated.
+is stored; a refused request changed nothing and may simply be repeated. An answer that holds a secret is stored
+sealed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +20,9 @@ from sqlalchemy import delete, func, select
 from app import clock
 from app.domain.principal import Principal
 from app.exceptions import StateConflictError, ValidationError
-from app.extensions import db
+from app.extensions import db, key_ring
 from app.models import IdempotencyKey
-from app.models.base import JsonObject
+from app.models.base import JsonObject, new_id
 
 Remember = Callable[[Any], None]  # called with a result just before the commit that makes it true
 LIFE = timedelta(hours=24)
@@ -61,25 +63,39 @@ def claim(key: str, principal: Principal, *, request: bytes) -> Claim | Replay:
     wanted = Claim(key, principal.workspace_id, principal.name, hashlib.sha256(request).hexdigest())
     _lock(wanted)
     row = db.session.scalar(select(IdempotencyKey).where(*_same(wanted)))
-    if row is None or row.status is None or row.body is None or row.expires_at <= clock.now():
+    if row is None or row.status is None or row.expires_at <= clock.now():
         db.session.execute(delete(IdempotencyKey).where(*_same(wanted)))
         return wanted
     if row.request_hash != wanted.request_hash:
         problem = "This key was used for another request. Use a new key, or repeat that request exactly."
         raise ValidationError(details={"Idempotency-Key": [problem]})
-    return Replay(row.status, row.body)
+    return Replay(row.status, _opened(row))
 
 
-def store(wanted: Claim, *, status: int, body: JsonObject) -> None:
-    """Keep the answer, in the transaction of the effect."""
+def _opened(row: IdempotencyKey) -> JsonObject:
+    if row.body_encrypted is None:
+        return row.body or {}
+    opened: JsonObject = json.loads(key_ring().decrypt(row.body_encrypted, context=_place(row.id)))
+    return opened
+
+
+def _place(id_: uuid.UUID) -> str:
+    return f"idempotency_keys:body:{id_}"
+
+
+def store(wanted: Claim, *, status: int, body: JsonObject, sealed: bool = False) -> None:
+    """Keep the answer, in the transaction of the effect; `sealed`: it holds a secret."""
+    id_ = new_id()
     db.session.add(
         IdempotencyKey(
+            id=id_,
             workspace_id=wanted.workspace_id,
             principal=wanted.principal,
             key=wanted.key,
             request_hash=wanted.request_hash,
             status=status,
-            body=body,
+            body=None if sealed else body,
+            body_encrypted=key_ring().encrypt(json.dumps(body), context=_place(id_)) if sealed else None,
             expires_at=clock.now() + LIFE,
         )
     )

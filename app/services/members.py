@@ -20,6 +20,7 @@ from app.extensions import db
 from app.models import ApiKey, Event, Membership, User, Workspace
 from app.models.page import Page, paginate
 from app.services import workspaces
+from app.services.idempotency import Remember, forget
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def remove(principal: Principal, user_id: uuid.UUID) -> None:
     db.session.commit()
 
 
-def transfer(principal: Principal, user_id: uuid.UUID) -> Member:
+def transfer(principal: Principal, user_id: uuid.UUID, *, remember: Remember = forget) -> Member:
     """Make another member the owner; whoever asks becomes an editor."""
     assert principal.user_id is not None  # people only
     workspace = workspaces.get(principal, lock=True)
@@ -94,6 +95,7 @@ def transfer(principal: Principal, user_id: uuid.UUID) -> Member:
     member.role = "owner"
     _tell(principal, "member.updated", user_id, role="owner")
     (shown,) = _shown([member])
+    remember(shown)
     db.session.commit()
     return shown
 

@@ -26,6 +26,7 @@ from app.models.page import Page, paginate
 from app.security import hash_password, hash_secret, new_secret
 from app.services import mails
 from app.services.auth import normalise_email
+from app.services.idempotency import Remember, forget
 
 logger = get_logger(__name__)
 
@@ -88,7 +89,7 @@ def create_user(*, email: str, password: str, name: str = "") -> uuid.UUID:
     return user_id
 
 
-def invite(principal: Principal, *, email: str, role: Role) -> NewInvitation:
+def invite(principal: Principal, *, email: str, role: Role, remember: Remember = forget) -> NewInvitation:
     """Invite an address to the principal's workspace. The token is returned once, and mailed where that works."""
     token = new_secret()
     invitation = Invitation(
@@ -104,6 +105,7 @@ def invite(principal: Principal, *, email: str, role: Role) -> NewInvitation:
     db.session.add(invitation)
     if mails.is_possible():
         _mail_invitation(principal, made)
+    remember(made)
     db.session.commit()
     return made
 
@@ -146,7 +148,7 @@ def withdraw_invitation(principal: Principal, invitation_id: uuid.UUID) -> None:
     db.session.commit()
 
 
-def accept_invitation(principal: Principal, *, token: str) -> Belonging:
+def accept_invitation(principal: Principal, *, token: str, remember: Remember = forget) -> Belonging:
     """Join the workspace an invitation is for, as somebody who is registered already.
 
     Raises InvalidTokenError, ValidationError when it was made for another address, and
@@ -165,6 +167,7 @@ def accept_invitation(principal: Principal, *, token: str) -> Belonging:
         "member.joined", workspace_id=workspace.id, subject_id=user.id, data={"role": invitation.role}
     )
     joined = Belonging(workspace.id, workspace.name, invitation.role, is_personal=False)
+    remember(joined)
     db.session.commit()
     return joined
 

@@ -25,6 +25,7 @@ from app.models.base import new_id
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
 from app.services import outgoing
+from app.services.idempotency import Remember, forget
 
 MOST = 20  # endpoints of a workspace
 OLD_SECRET_FOR = timedelta(hours=24)
@@ -49,7 +50,14 @@ def get(principal: Principal, webhook_id: uuid.UUID) -> Webhook:
     return Webhook.get_owned(webhook_id, workspace_id=principal.workspace_id)
 
 
-def create(principal: Principal, *, url: str, events: list[str], description: str = "") -> MadeWebhook:
+def create(
+    principal: Principal,
+    *,
+    url: str,
+    events: list[str],
+    description: str = "",
+    remember: Remember = forget,
+) -> MadeWebhook:
     """Make an endpoint that is told of events from now on.
 
     Raises ValidationError for an address that is not public, StateConflictError when there are too many.
@@ -72,8 +80,15 @@ def create(principal: Principal, *, url: str, events: list[str], description: st
         after_seq=_newest(principal.workspace_id),
     )
     db.session.add(webhook)
+    db.session.flush()
+    return _made(webhook, secret, remember)
+
+
+def _made(webhook: Webhook, secret: str, remember: Remember) -> MadeWebhook:
+    made = MadeWebhook(webhook, secret)
+    remember(made)
     db.session.commit()
-    return MadeWebhook(webhook, secret)
+    return made
 
 
 def update(principal: Principal, webhook_id: uuid.UUID, changes: Mapping[str, Any]) -> Webhook:
@@ -100,18 +115,18 @@ def delete(principal: Principal, webhook_id: uuid.UUID) -> None:
     db.session.commit()
 
 
-def rotate_secret(principal: Principal, webhook_id: uuid.UUID) -> MadeWebhook:
+def rotate_secret(principal: Principal, webhook_id: uuid.UUID, *, remember: Remember = forget) -> MadeWebhook:
     """Give an endpoint a new secret; the old one signs along for 24 hours."""
     webhook = Webhook.get_owned(webhook_id, workspace_id=principal.workspace_id, lock=True)
     secret = _new_secret()
     webhook.old_secret_encrypted = webhook.secret_encrypted
     webhook.old_secret_until = clock.now() + OLD_SECRET_FOR
     webhook.secret_encrypted = seal(webhook.id, secret)
-    db.session.commit()
-    return MadeWebhook(webhook, secret)
+    db.session.flush()
+    return _made(webhook, secret, remember)
 
 
-def ping(principal: Principal, webhook_id: uuid.UUID) -> Delivery:
+def ping(principal: Principal, webhook_id: uuid.UUID, *, remember: Remember = forget) -> Delivery:
     """Send a test event `webhook.ping` to this endpoint alone."""
     webhook = get(principal, webhook_id)
     now = clock.now()
@@ -129,6 +144,8 @@ def ping(principal: Principal, webhook_id: uuid.UUID) -> Delivery:
         next_at=now,
     )
     db.session.add(delivery)
+    db.session.flush()
+    remember(delivery)
     db.session.commit()
     wake_dispatcher()
     return delivery

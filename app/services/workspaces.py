@@ -15,15 +15,17 @@ from app.extensions import db
 from app.models import Event, Membership, Target, Workspace
 from app.models.base import new_id
 from app.queue import wake_dispatcher
+from app.services.idempotency import Remember, forget
 
 
-def create(principal: Principal, *, name: str) -> Workspace:
+def create(principal: Principal, *, name: str, remember: Remember = forget) -> Workspace:
     """Make a workspace whose only member and owner is the person who asks."""
     assert principal.user_id is not None  # people only
     workspace = Workspace(id=new_id(), name=name)
     db.session.add(workspace)
     db.session.flush()
     db.session.add(Membership(workspace_id=workspace.id, user_id=principal.user_id, role="owner"))
+    remember(workspace)
     db.session.commit()
     return workspace
 
@@ -52,23 +54,26 @@ def update(principal: Principal, changes: Mapping[str, Any]) -> Workspace:
     return workspace
 
 
-def pause(principal: Principal) -> Workspace:
+def pause(principal: Principal, *, remember: Remember = forget) -> Workspace:
     """Hold everything of the workspace that waits, at once. What is already going out is not stopped."""
-    return _set_pause(principal, paused_at=clock.now(), event="workspace.paused")
+    return _set_pause(principal, clock.now(), event="workspace.paused", remember=remember)
 
 
-def resume(principal: Principal) -> Workspace:
+def resume(principal: Principal, *, remember: Remember = forget) -> Workspace:
     """Let go of what the pause held. What is too late by now is missed, and said so."""
-    return _set_pause(principal, paused_at=None, event="workspace.resumed")
+    return _set_pause(principal, None, event="workspace.resumed", remember=remember)
 
 
-def _set_pause(principal: Principal, *, paused_at: datetime | None, event: str) -> Workspace:
+def _set_pause(
+    principal: Principal, paused_at: datetime | None, *, event: str, remember: Remember
+) -> Workspace:
     workspace = get(principal, lock=True)
     if (workspace.paused_at is None) != (paused_at is None):
         workspace.paused_at = paused_at
         db.session.flush()
         Target.reckon_holds(Target.workspace_id == workspace.id)
         Event.record(event, workspace_id=workspace.id, subject_id=workspace.id)
+    remember(workspace)
     db.session.commit()
     wake_dispatcher()
     return workspace

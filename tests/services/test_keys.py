@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from app import clock, create_app
 from app.extensions import db, key_ring
-from app.models import Channel, Connection, Credential, Mail, Target, Webhook
+from app.models import Channel, Connection, Credential, IdempotencyKey, Mail, Target, Webhook
 from app.models.base import new_id
 from app.platforms.base import Tokens
 from app.platforms.tiktok import TikTok
@@ -32,6 +32,7 @@ CONTEXTS = {
     "connections.verifier": "connections:verifier",
     "credentials.access_token": "credentials:access_token",
     "credentials.refresh_token": "credentials:refresh_token",
+    "idempotency_keys.body": "idempotency_keys:body",
     "mails.facts": "mails:facts",
     "targets.handle": "targets:handle",
     "webhooks.old_secret": "webhooks:secret",
@@ -66,12 +67,14 @@ def seal_everything(channel: Channel) -> dict[str, uuid.UUID]:
     post = make_post(make_video(channel.workspace_id), channel)
     target = db.session.scalars(select(Target).where(Target.post_id == post.id)).one()
     ids = {"channels": channel.id, "credentials": channel.credential_id, "targets": target.id}
-    ids |= {name: new_id() for name in ("connections", "mails", "webhooks")}
+    ids |= {name: new_id() for name in ("connections", "idempotency_keys", "mails", "webhooks")}
     shared: dict[str, Any] = {"workspace_id": channel.workspace_id}
     db.session.add_all(
         [
             Connection(id=ids["connections"], platform="tiktok", state_hash="s", nonce_hash="n",
                        expires_at=clock.now(), **shared),
+            IdempotencyKey(id=ids["idempotency_keys"], principal="p", key="k", request_hash="h",
+                           expires_at=clock.now(), **shared),
             Mail(id=ids["mails"], kind="invitation", recipient="a@example.com", facts_encrypted=""),
             Webhook(id=ids["webhooks"], url="https://x.example", secret_encrypted="", **shared),
         ]
