@@ -14,23 +14,29 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from loguru import logger
 
-from tests.database import migrate
+from tests import factories
+from tests.database import dispose, migrate
 from tests.fuzz.campaign import CASES, Campaign, report
+from tests.fuzz.parallel import new_post, posts_with_one_key
 from tests.fuzz.world import Installation, installation
 from tests.sandbox_server import sandbox_thread
-from tests.servers import redis_server
+from tests.servers import postgres_server, redis_server
 
 PROGRESS_EVERY = 10.0  # seconds
+AT_ONCE = 200  # requests with one Idempotency-Key
 
 
 def main() -> int:
     asked = _arguments()
+    if asked.rounds:
+        return _parallel(asked.rounds)
     print(f"seed={asked.seed} requests={asked.requests}", flush=True)
     with _place() as place:
         logger.remove()  # a line a request would be a gigabyte
@@ -63,6 +69,28 @@ def _fuzz(campaign: Campaign, names: list[str], requests: int) -> None:
                 return
 
 
+def _parallel(rounds: int) -> int:
+    """Send requests with one key at once, so often, on each database. Return the exit status."""
+    wrong = 0
+    with _place() as place, postgres_server() as postgres, postgres.database() as url:
+        migrate(url, data_dir=place.database.parent)
+        for name, app in (("sqlite", place.app), ("postgresql", place.app_on(url))):
+            logger.remove()
+            with app.app_context():
+                owner = factories.make_person()
+                headers = {"Authorization": f"Bearer {factories.make_access_token(owner)}"}
+            answers: Counter[str] = Counter()
+            for _ in range(rounds):
+                made, round_answers = posts_with_one_key(app, headers, new_post(app, owner), requests=AT_ONCE)
+                answers += round_answers
+                wrong += made != 1 or not set(round_answers) <= {"made", "replayed", "409"}
+            shown = " ".join(f"{kind}:{count}" for kind, count in sorted(answers.items()))
+            print(f"{name}: {rounds} rounds of {AT_ONCE} requests with one key   {shown}", flush=True)
+            dispose(app)
+    print(f"rounds={2 * rounds} wrong={wrong}")
+    return 1 if wrong else 0
+
+
 @contextmanager
 def _place() -> Iterator[Installation]:
     """Yield an installation on servers of its own."""
@@ -83,6 +111,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--requests", type=int, default=int(os.environ.get("REQUESTS") or 5000))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or random.randrange(10**6)))
+    parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 0))
     parser.add_argument("--only", help="an operationId")
     return parser.parse_args()
 

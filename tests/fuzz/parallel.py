@@ -7,13 +7,19 @@ import uuid
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 from flask import Flask
 from sqlalchemy import func, select
 
+from app import clock
 from app.extensions import db
 from app.models import Post
+from tests import factories
+from tests.factories import Person
+from tests.fuzz.world import POSTING
+from tests.rig import case_of
 
 
 def posts_with_one_key(
@@ -40,6 +46,19 @@ def posts_with_one_key(
     ids = {id_ for _, id_ in answers if id_}
     assert len(ids) == 1, f"{len(ids)} different posts were answered"
     return _posts(app) - before, Counter(kind for kind, _ in answers)
+
+
+def new_post(app: Flask, owner: Person) -> dict[str, Any]:
+    """Return the body of a post that is accepted, of a video and a channel of its own."""
+    with app.app_context():
+        video, channel = factories.make_video(owner.workspace_id), factories.make_channel(owner.workspace_id)
+        return {
+            "video_id": str(video.id),
+            "caption": "Hello",
+            "scheduled_at": clock.isoformat(clock.now() + timedelta(days=1)),
+            "options": {POSTING: dict(case_of(POSTING).options)},
+            "targets": [{"channel_id": str(channel.id)}],
+        }
 
 
 def _posts(app: Flask) -> int:

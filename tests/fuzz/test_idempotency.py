@@ -13,10 +13,10 @@ from app import clock
 from app.extensions import db
 from app.models import IdempotencyKey, Post
 from app.routes import openapi
+from tests.factories import Person
 from tests.fuzz.good import good_requests, operations
-from tests.fuzz.parallel import posts_with_one_key
+from tests.fuzz.parallel import new_post, posts_with_one_key
 from tests.fuzz.world import Installation, World
-from tests.routes.conftest import body as body
 
 # The design leaves these out: what they answer is a way in, and platforms repeat their calls as they like.
 WITHOUT = ("/api/v1/auth/", "/api/v1/api-keys", "/api/v1/platforms/")
@@ -89,9 +89,9 @@ def test_stored_answers_hold_no_secret_in_clear(place: Installation) -> None:
 
 @pytest.mark.usefixtures("database_url")
 def test_forty_at_once_with_one_key_make_one_post(
-    app: Flask, auth_headers: dict[str, str], body: dict[str, Any]
+    app: Flask, owner: Person, auth_headers: dict[str, str]
 ) -> None:
-    made, answers = posts_with_one_key(app, auth_headers, body, requests=40)
+    made, answers = posts_with_one_key(app, auth_headers, new_post(app, owner), requests=40)
 
     assert made == 1
     assert answers["made"] == 1

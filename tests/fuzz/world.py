@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -22,7 +22,7 @@ import requests
 from flask import Flask
 from sqlalchemy import select
 
-from app import clock
+from app import clock, create_app
 from app.config import Settings
 from app.extensions import db, key_ring, redis_client
 from app.models import Channel, Connection, Credential, Mail, Video
@@ -65,6 +65,10 @@ class Installation:
     database: Path
     _world: World | None = None
     _calls: int = 0
+
+    def app_on(self, url: str) -> Flask:
+        """Return another app with the same settings on another database, which is migrated."""
+        return create_app(replace(self.app.extensions["settings"], database_url=url))
 
     def renew(self) -> World:
         """Begin anew: everything asked until now is forgotten.
@@ -110,30 +114,30 @@ def installation(
     folder: Path, *, migrated: Path, redis_url: str, sandbox: SandboxServer
 ) -> Iterator[Installation]:
     """Yield an app of its own in `folder`, without a world yet. Its Redis is flushed with every new world."""
-    from app import create_app
-
     database = folder / "scheduler.db"
     shutil.copyfile(migrated, database)
-    app = create_app(
-        Settings(
-            data_dir=folder,
-            secret_key="s" * 40,
-            jwt_secret_key="j" * 40,
-            encryption_keys="k1:" + base64.b64encode(b"k" * 32).decode(),
-            database_url=f"sqlite:///{database}",
-            redis_url=redis_url,
-            min_free_bytes=0,
-            registration="open",
-            access_token_seconds=6 * 3600,
-            login_rate_limit="1000000 per minute",
-            api_rate_limit="1000000 per minute",
-            platforms=_leading_to(sandbox),
-        )
-    )
+    settings = _settings(folder, redis_url=redis_url, platforms=_leading_to(sandbox))
+    app = create_app(replace(settings, database_url=f"sqlite:///{database}"))
     try:
         yield Installation(app, sandbox, migrated, database)
     finally:
         dispose(app)
+
+
+def _settings(folder: Path, *, redis_url: str, platforms: Mapping[str, Mapping[str, str]]) -> Settings:
+    return Settings(
+        data_dir=folder,
+        secret_key="s" * 40,
+        jwt_secret_key="j" * 40,
+        encryption_keys="k1:" + base64.b64encode(b"k" * 32).decode(),
+        redis_url=redis_url,
+        min_free_bytes=0,
+        registration="open",
+        access_token_seconds=6 * 3600,
+        login_rate_limit="1000000 per minute",
+        api_rate_limit="1000000 per minute",
+        platforms=platforms,
+    )
 
 
 def _leading_to(sandbox: SandboxServer) -> dict[str, dict[str, str]]:
