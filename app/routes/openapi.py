@@ -73,6 +73,8 @@ def _complete(spec: Json, path: str, method: str, operation: Json) -> None:
         responses["404"] = {"$ref": "#/components/responses/DEFAULT_ERROR"}
     for status in _other_refusals(method, operation):
         responses.setdefault(str(status), _refusal(spec, HTTPStatus(status)))
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = _without_null(parameter.get("schema", {}))
     operation["responses"] = dict(sorted(responses.items()))
     body = operation.get("requestBody", {})
     own = examples.BODIES.get(operation.get("operationId", ""))
@@ -85,6 +87,16 @@ def _complete(spec: Json, path: str, method: str, operation: Json) -> None:
                 content["example"] = example(spec, content["schema"])
     if links := dict(_links(spec, path, operation)):
         responses["201"]["links"] = links
+
+
+def _without_null(schema: Json) -> Json:
+    """Return a parameter's schema without null: what has no value is left out of an address."""
+    found = {name: value for name, value in schema.items() if not (name == "default" and value is None)}
+    if isinstance(found.get("type"), list):
+        (found["type"],) = [name for name in found["type"] if name != "null"] or ["string"]
+    if "enum" in found:
+        found["enum"] = [value for value in found["enum"] if value is not None]
+    return found
 
 
 def _other_refusals(method: str, operation: Json) -> Iterator[int]:
