@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ def say(text: str) -> None:
 
 def main() -> int:
     asked = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every process is ended with us
     platforms = asked.platforms.split(",") if asked.platforms else list(names())
     databases = DATABASES[asked.database]
     if asked.plants:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,12 @@ from pathlib import Path
 from crash.plan import CALL_OF, CALLS, Fault
 from crash.world import LEASE, World
 
-ARMED = 14  # faults that wait to strike at a time
-PATIENCE = 25.0  # seconds until an armed fault that nobody meets is taken back
+ARMED = 30  # faults that wait to strike at a time
+PATIENCE = (
+    20.0  # seconds, and so many of the platform's posts, until an armed fault nobody meets is taken back
+)
+PASSERS_BY = 12
+AT_MOST = 240.0  # seconds
 FROZEN = LEASE + 1.5
 Say = Callable[[str], None]
 
@@ -21,8 +25,9 @@ Say = Callable[[str], None]
 class Armed:
     fault: Fault
     since: float
+    passed: int  # posts of its platform that were at an end when it was armed
     call_id: str = ""
-    struck: bool = False
+    gone_at: float = 0.0  # when its file was first seen to be gone without a note of who stopped
 
 
 @dataclass
@@ -36,7 +41,9 @@ class Injector:
     struck: list[Fault] = field(default_factory=list)
     missed: list[Fault] = field(default_factory=list)
     frozen: dict[Path, float] = field(default_factory=dict)
-    has_backup: bool = False
+    ended: Counter[str] = field(
+        default_factory=Counter
+    )  # posts at an end, by platform; the stream counts them
     _looked: float = 0.0
 
     @classmethod
@@ -46,6 +53,13 @@ class Injector:
     @property
     def is_done(self) -> bool:
         return not (self.waiting or self.armed or self.frozen)
+
+    def tell(self, *, posts: int, under_way: int) -> None:
+        """Say how far it is."""
+        self.say(
+            f"{time.strftime('%H:%M:%S')}   {len(self.struck)} faults have struck, {len(self.armed)} are armed, "
+            f"{len(self.waiting)} wait; {posts} posts, {under_way} of them under way"
+        )
 
     def tick(self) -> None:
         """Look what has struck, act on it, arm the next."""
@@ -85,7 +99,7 @@ class Injector:
         )
 
     def _arm(self, fault: Fault) -> None:
-        armed = Armed(fault, time.monotonic())
+        armed = Armed(fault, time.monotonic(), self.ended[fault.platform])
         if fault.kind == "older snapshot restored":
             self.world.take_snapshot()
         if fault.is_call:
@@ -119,14 +133,20 @@ class Injector:
             struck = armed.call_id in fired if fault.is_call else not self._file(fault).exists()
             if struck:
                 self._strike(armed, stops.get(fault.place))
-            elif time.monotonic() - armed.since > PATIENCE:
+            elif self._waits_in_vain(armed):
                 self._take_back(armed)
+
+    def _waits_in_vain(self, armed: Armed) -> bool:
+        waited = time.monotonic() - armed.since
+        passed = self.ended[armed.fault.platform] - armed.passed
+        return waited > AT_MOST or (waited > PATIENCE and passed >= PASSERS_BY)
 
     def _strike(self, armed: Armed, note: Path | None) -> None:
         fault = armed.fault
         if fault.action == "stop" and not fault.is_call:
             if note is None:
-                return  # it took the file and has not stopped yet
+                self._await_note(armed)
+                return
             self._while_stopped(fault, note)
         if fault.point.startswith("refresh."):
             self.world.may_lose_grants = True
@@ -135,6 +155,13 @@ class Injector:
         if armed in self.armed:
             self.armed.remove(armed)
         self.struck.append(fault)
+
+    def _await_note(self, armed: Armed) -> None:
+        """Whoever took the file has not stopped yet, or was ended by another fault before we looked."""
+        armed.gone_at = armed.gone_at or time.monotonic()
+        if time.monotonic() - armed.gone_at > 5.0:
+            self.armed.remove(armed)
+            self.missed.append(armed.fault)
 
     def _while_stopped(self, fault: Fault, note: Path) -> None:
         """A process stands still at the point: change the world around it, or leave it standing."""
@@ -158,6 +185,11 @@ class Injector:
             world.go_on(note)
 
     def _thaw(self) -> None:
+        """Let go on who stood long enough, and whoever stopped when we had just taken the fault back."""
+        places = {armed.fault.place for armed in self.armed}
+        for note in self.world.stopped():
+            if note not in self.frozen and note.read_text() not in places:
+                self.frozen[note] = time.monotonic() + FROZEN
         for note, at in list(self.frozen.items()):
             if time.monotonic() >= at:
                 self.world.go_on(note)

@@ -52,11 +52,11 @@ class Verdict:
         return sum(finding.fault == fault for finding in self.findings)
 
 
-def is_settled(world: World, targets: Collection[Sent]) -> bool:
-    """Is nothing left to be done of these targets and of what follows them?"""
+def count_unsettled(world: World, targets: Collection[Sent]) -> int:
+    """Return how many targets, and steps after them, are not at an end."""
     rows, steps = _rows(world, targets)
-    waiting = any(row.state in OPEN for row in rows.values())
-    return not waiting and all(step.state in FINAL_STEPS for of in steps.values() for step in of)
+    waiting = sum(row.state in OPEN for row in rows.values())
+    return waiting + sum(step.state not in FINAL_STEPS for of in steps.values() for step in of)
 
 
 def judge(world: World, targets: Collection[Sent]) -> Verdict:

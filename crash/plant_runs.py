@@ -11,7 +11,7 @@ from crash.plants import PLANTS
 from crash.scenarios import SCENARIOS
 from crash.world import Servers, servers, world
 
-PATIENCE = 25.0  # seconds in which everything must be settled
+PATIENCE = 40.0  # seconds in which everything must be settled
 Say = Callable[[str], None]
 
 
@@ -38,7 +38,7 @@ def play(parts: Servers, platforms: list[str], scenario: str, *, plant: str = ""
     with world(parts, "sqlite", platforms, channels=1, plant=plant) as made:
         sent = SCENARIOS[scenario](made)
         deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline and not oracle.is_settled(made, sent):
+        while time.monotonic() < deadline and oracle.count_unsettled(made, sent):
             time.sleep(0.3)
         time.sleep(1.0)
         return oracle.judge(made, sent)

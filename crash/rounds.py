@@ -25,7 +25,8 @@ from crash.plan import Database, Fault
 from crash.world import Servers, World, world
 
 IN_FLIGHT = 40
-GRACE = 100.0  # seconds after the last fault within which everything must be settled
+GRACE = 100.0  # seconds in which nothing came to an end any more: what is open then is stuck
+TELL_EVERY = 30.0  # seconds
 Say = Callable[[str], None]
 
 
@@ -54,6 +55,7 @@ class Stream:
     sent: list[Sent] = field(default_factory=list)
     open: dict[uuid.UUID, Sent] = field(default_factory=dict)
     videos: list[uuid.UUID] = field(default_factory=list)
+    ended: Counter[str] = field(default_factory=Counter)
     _looked: float = 0.0
 
     def __post_init__(self) -> None:
@@ -70,6 +72,7 @@ class Stream:
 
     def drop_settled(self) -> None:
         states = self.world.rig.states(list(self.open))
+        self.ended.update(self.open[key].platform for key, state in states.items() if state not in OPEN)
         self.open = {key: self.open[key] for key, state in states.items() if state in OPEN}
 
     def _send(self, count: int) -> None:
@@ -108,6 +111,7 @@ def run(
     with world(parts, database, platforms) as made:
         stream = Stream(made, random.Random(seed))
         injector = Injector.of(made, faults, say)
+        injector.ended = stream.ended
         reconnected = _play(made, stream, injector)
         injector.disarm()
         reconnected += _settle(made, stream)
@@ -121,8 +125,11 @@ def run(
 
 
 def _play(made: World, stream: Stream, injector: Injector) -> int:
-    reconnected = 0
+    reconnected, told = 0, time.monotonic()
     while not injector.is_done:
+        if time.monotonic() - told > TELL_EVERY:
+            told = time.monotonic()
+            injector.tell(posts=len(stream.sent), under_way=len(stream.open))
         stream.tick(refill=True)
         injector.tick()
         reconnected += _mend(made)
@@ -131,13 +138,16 @@ def _play(made: World, stream: Stream, injector: Injector) -> int:
 
 
 def _settle(made: World, stream: Stream) -> int:
-    """Wait until everything is settled, at most GRACE; then long enough for late effects."""
-    reconnected, deadline = 0, time.monotonic() + GRACE
+    """Wait until everything is settled, as long as something still comes to an end; then for late effects."""
+    reconnected, left, deadline = 0, len(stream.sent) + 1, time.monotonic() + GRACE
     while time.monotonic() < deadline:
         reconnected += _mend(made)
         with contextlib.suppress(OperationalError):
-            if oracle.is_settled(made, stream.sent):
+            now_left = oracle.count_unsettled(made, stream.sent)
+            if now_left == 0:
                 break
+            if now_left < left:
+                left, deadline = now_left, time.monotonic() + GRACE
         time.sleep(0.5)
     time.sleep(1.0)
     return reconnected

@@ -237,7 +237,7 @@ def username(number: int) -> str:
 
 @contextmanager
 def world(
-    parts: Servers, database: Database, platforms: list[str], *, channels: int = 4, plant: str = ""
+    parts: Servers, database: Database, platforms: list[str], *, channels: int = 16, plant: str = ""
 ) -> Iterator[World]:
     """Run the product on a fresh database with `channels` accounts of each platform."""
     with contextlib.ExitStack() as stack:
