@@ -3,8 +3,8 @@
 `CRASH_POINTS=commit.after_intent,stage.after_save` (or `all`) arms them; config refuses it in production. An
 armed point fires when its file appears in DATA_DIR/crash, and takes the file away with it, so that the
 restarted process goes on: `touch var/crash/commit.after_intent`. What the file says is done: `kill` (or nothing)
-SIGKILL, `term` SIGTERM, `raise` an exception, `stop` SIGSTOP, after `stopped.PID` was left beside it for whoever
-is to let the process go on. `commit.after_intent@NAME` fires only for that platform's posts.
+SIGKILL, `term` SIGTERM, `raise` an exception, `stop` SIGSTOP, after a file `stopped.PID` that names the point was
+left beside it for whoever is to let the process go on. `commit.after_intent@NAME` fires only for that platform's posts.
 """
 
 from __future__ import annotations
@@ -65,12 +65,14 @@ def hit(name: str, *platforms: str) -> None:
             found.unlink()
         except FileNotFoundError:
             continue
-        _act(name, action)
+        _act(found, action)
 
 
-def _act(name: str, action: str) -> None:
+def _act(found: Path, action: str) -> None:
     if action == "raise":
-        raise CrashPointError(name)
+        raise CrashPointError(found.name)
     if action == "stop":
-        _armed[name].with_name(f"stopped.{os.getpid()}").touch()
+        note = found.with_name(f"stopping.{os.getpid()}")
+        note.write_text(found.name)
+        note.rename(found.with_name(f"stopped.{os.getpid()}"))
     os.kill(os.getpid(), SIGNALS[action])
