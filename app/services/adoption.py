@@ -89,8 +89,18 @@ def _in_doubt() -> Iterator[Loaded]:
 
 
 def _ask(item: Loaded) -> Outcome:
+    """Ask the platform; with a token it refuses, which a backup's often is, renew that and ask once more."""
     if item.handle is None:
         return Unknown(FORGOTTEN)
+    outcome = _ask_once(item)
+    if isinstance(outcome, PlatformAPIError) and outcome.kind == "reauth":
+        used, channel_id = item.token_refreshed_at, item.channel_id
+        credentials.doubt(item.credential_id, outcome, used=used, channel_id=channel_id)
+        outcome = _ask_once(item)
+    return outcome
+
+
+def _ask_once(item: Loaded) -> Outcome:
     try:
         credentials.ensure_fresh(item.credential_id, until=clock.now() + TOKEN_MARGIN)
         (item,) = publishing.load([(item.ref.id, item.ref.fence)])  # with the fresh token

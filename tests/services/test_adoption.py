@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from app import clock
 from app.extensions import db
-from app.models import Instance, Target
+from app.models import Credential, Instance, Target
 from app.queue import STAGE_TARGET
 from app.services import adoption, dispatch, instance, staging, taking
 from app.services.engine import Engine
@@ -91,6 +91,21 @@ def test_what_was_published_after_the_snapshot_is_found_and_not_sent_again(rig: 
     assert saved["state"] == "staged"
     assert done is not None and done.found == {"published": 1}
     assert rig.sandbox.sim.count(caption="restored while staged") == 1
+
+
+def test_a_token_that_ended_since_the_backup_is_renewed_before_anything_is_left_to_a_person(rig: Rig) -> None:
+    target = rig.target(caption="restored with an old token")
+    work(rig)
+    saved = snapshot(target)
+    publish(rig, target)
+    restore(saved)
+    db.session.execute(update(Credential).values(refreshed_at=clock.now() - timedelta(hours=5)))
+    db.session.commit()
+    rig.sandbox.sim.expire_tokens("sandbox_creator", platform="tiktok")
+
+    done = adoption.adopt()
+
+    assert done is not None and done.found == {"published": 1}
 
 
 def test_what_was_staged_and_never_sent_goes_out_once(rig: Rig) -> None:
