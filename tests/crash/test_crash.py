@@ -1,4 +1,7 @@
-"""A short run of `make crash`: about 300 faults, a share on each database, and a few planted design faults."""
+"""A run of `make crash`: about 300 faults, a share on each database, and a few planted design faults.
+
+Not part of `make test` yet, because it takes too long: `make test ARGS="-m long tests/crash"`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def parts() -> Iterator[Servers]:
         skip_or_fail(str(missing))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_no_fault_doubles_loses_or_forgets_a_post(parts: Servers, database: Database):
     platforms, dice = list(names()), random.Random(f"short {database}")
@@ -43,7 +46,7 @@ def test_no_fault_doubles_loses_or_forgets_a_post(parts: Servers, database: Data
     assert len(result.struck) > SHARE * 0.8, report.notes([result], Counter())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", QUICK_PLANTS)
 def test_the_harness_sees_a_planted_fault(parts: Servers, name: str):
     planted = plant_runs.play(parts, list(names()), PLANTS[name].scenario, plant=name)
@@ -51,7 +54,7 @@ def test_the_harness_sees_a_planted_fault(parts: Servers, name: str):
     assert planted.findings
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_harness_finds_nothing_wrong_with_the_sound_product(parts: Servers):
     sound = plant_runs.play(parts, list(names()), "lost_answer")
 

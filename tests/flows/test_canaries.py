@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -184,7 +185,9 @@ def refresh(flight: Flight) -> None:
         body={"error": "x", "error_description": next(iter(before.values()))},
     )
     with flight.rig.app.app_context():
-        db.session.execute(update(Credential).values(next_at=clock.now()))
+        now = clock.now()
+        half_over = {"refreshed_at": now - timedelta(hours=1), "expires_at": now + timedelta(minutes=1)}
+        db.session.execute(update(Credential).values(next_at=now, **half_over))
         db.session.commit()
     flight.rig.wait_until(
         lambda: not before.keys() & flight.tokens().keys(), seconds=60, what=lambda: "no refresh"
