@@ -55,6 +55,7 @@ class TargetRef:
 
 MAY_BE_LATE = "state IN ('scheduled', 'staging', 'staged')"  # an index is only used in its own words
 ATTENTION = "state = 'unknown' OR hold IS NOT NULL"  # what an operator looks at; see services/metrics.py
+CUT_OFF = "hold = 'reconnect'"
 
 
 class Target(WorkMixin, Owned):
@@ -65,12 +66,15 @@ class Target(WorkMixin, Owned):
         UniqueConstraint("post_id", "channel_id"),
         Index(None, "workspace_id", "id"),
         Index(None, "workspace_id", "due_at", "id"),
+        Index(None, "workspace_id", "state", "due_at", "id"),
+        Index(None, "channel_id", "state", "due_at", "id"),
         Index(None, "channel_id", "content_hash"),
         Index(None, "platform", "due_at"),
         Index(None, "video_id"),
         work_index("targets", "next_at IS NOT NULL AND hold IS NULL"),
         partial_index("ix_targets_late", "late_until", where=MAY_BE_LATE),
         partial_index("ix_targets_attention", "state", "hold", where=ATTENTION),
+        partial_index("ix_targets_cut_off", "workspace_id", "due_at", "id", where=CUT_OFF),
         partial_index("ix_targets_hold_until", "hold_until", where="hold_until IS NOT NULL"),
     )
 

@@ -39,6 +39,7 @@ class Video(WorkMixin, Owned):
     __tablename__ = "videos"
     __table_args__ = (
         Index(None, "workspace_id", "id"),
+        Index(None, "workspace_id", "state", "id"),
         Index(None, "workspace_id", "sha256"),
         work_index("videos"),
     )

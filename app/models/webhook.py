@@ -45,6 +45,7 @@ class Delivery(WorkMixin, Owned):
     __table_args__ = (
         UniqueConstraint("webhook_id", "event_seq"),
         Index(None, "webhook_id", "id"),
+        Index(None, "webhook_id", "state", "id"),
         work_index("deliveries"),
     )
 
