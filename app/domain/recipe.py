@@ -13,7 +13,9 @@ from typing import Any, Literal, Self
 
 VERSION = 1  # raised when the same recipe would make another file; renditions of older versions are made anew
 
-Fit = Literal["crop", "blur", "pad"]  # what becomes of a picture whose shape must change; it is never stretched
+Fit = Literal[
+    "crop", "blur", "pad"
+]  # what becomes of a picture whose shape must change; it is never stretched
 Work = Literal["pass", "remux", "audio", "video"]  # from nothing to everything
 
 
