@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Index,
+    ScalarSelect,
     Select,
     UniqueConstraint,
     case,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
 
 from app import clock
 from app.domain.target_state import BEFORE_INTENT, STATUS, State, may_move
@@ -271,22 +272,10 @@ class Target(WorkMixin, Owned):
         """Set `hold` of waiting targets that match to what stands in their way now, strongest first."""
         now = clock.now()
         blocked = case(
-            (
-                select(Workspace.paused_at)
-                .where(Workspace.id == cls.workspace_id)
-                .scalar_subquery()
-                .is_not(None),
-                "paused",
-            ),
-            (
-                select(Channel.paused_at).where(Channel.id == cls.channel_id).scalar_subquery().is_not(None),
-                "paused",
-            ),
-            (
-                select(Channel.status).where(Channel.id == cls.channel_id).scalar_subquery() != "active",
-                "reconnect",
-            ),
-            (select(Video.state).where(Video.id == cls.video_id).scalar_subquery() == "processing", "media"),
+            (_its(Workspace.paused_at, cls.workspace_id).is_not(None), "paused"),
+            (_its(Channel.paused_at, cls.channel_id).is_not(None), "paused"),
+            (_its(Channel.status, cls.channel_id) != "active", "reconnect"),
+            (_its(Video.state, cls.video_id) == "processing", "media"),
             ((cls.hold == "quota") & (cls.hold_until > now), "quota"),
             ((cls.hold == "approval"), "approval"),
             else_=None,
@@ -297,6 +286,11 @@ class Target(WorkMixin, Owned):
             .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
             .execution_options(synchronize_session=False)
         )
+
+
+def _its(column: InstrumentedAttribute[Any], id_: InstrumentedAttribute[uuid.UUID]) -> ScalarSelect[Any]:
+    """Return a column of the row that a target points to by `id_`."""
+    return select(column).where(column.class_.id == id_).scalar_subquery()
 
 
 def _locked(*where: ColumnElement[bool]) -> Select[Any]:
