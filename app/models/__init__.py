@@ -2,6 +2,7 @@
 
 from app.models.attempt import Attempt
 from app.models.channel import Channel, Connection, Credential
+from app.models.chore import Chore
 from app.models.deletion import DeletionRequest
 from app.models.event import Event
 from app.models.instance import Instance
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "Channel",
     "ChannelContent",
+    "Chore",
     "Connection",
     "Credential",
     "DeletionRequest",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.extensions import db
 from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, work_index
 
 
@@ -26,6 +28,7 @@ class Upload(WorkMixin, Owned):
     content_type: Mapped[str] = mapped_column(default="")
     total_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
     offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger, default=0)  # held of the workspace's quota
     parts: Mapped[JsonObject] = mapped_column(Json, default=dict)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     video_id: Mapped[uuid.UUID | None] = mapped_column(
@@ -58,6 +61,10 @@ class Video(WorkMixin, Owned):
     facts: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     thumbnail_key: Mapped[str | None] = mapped_column(default=None)
+    thumbnail_backend: Mapped[str | None] = mapped_column(default=None)
+    thumbnail_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    thumbnail_at: Mapped[float | None] = mapped_column(default=None)  # seconds; None: an image that was sent
+    archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     ready_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     version: Mapped[int] = mapped_column(default=1)
 
@@ -79,3 +86,9 @@ class Rendition(WorkMixin, Owned):
     sha256: Mapped[str | None] = mapped_column(default=None)
     facts: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+
+    @classmethod
+    def files_of(cls, video_ids: Collection[uuid.UUID]) -> list[tuple[str, str | None]]:
+        """Return where the renditions of these videos lie: (backend, key)."""
+        query = select(cls.backend, cls.key).where(cls.video_id.in_(video_ids), cls.key.is_not(None))
+        return [(row.backend, row.key) for row in db.session.execute(query)]

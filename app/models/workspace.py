@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Noun, UtcDateTime
@@ -19,6 +19,8 @@ class Workspace(Noun):
     personal_user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)
     paused_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     late_after_seconds: Mapped[int | None] = mapped_column(default=None)
+    # What an operator allows it instead of WORKSPACE_STORAGE_BYTES; 0: as much as it likes.
+    storage_limit_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
 
 
 class Membership(Noun):

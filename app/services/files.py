@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from app import clock
+from app.exceptions import ResourceNotFoundError
 from app.extensions import settings
 from app.security import LinkSigner
-from app.storage import Storage, get_storage
+from app.storage import Storage, available
 
 PURPOSE = "file"
 ROUNDED_TO = 300  # seconds; the same link for a while lets browsers keep what they have
@@ -34,13 +35,29 @@ class LinkedFile:
         return self.storage.iter_range(self.key, start, length)
 
 
-def link(key: str, *, content_type: str, name: str, version: str, lifetime: timedelta | None = None) -> str:
+def link(
+    key: str,
+    *,
+    backend: str,
+    content_type: str,
+    name: str,
+    version: str,
+    lifetime: timedelta | None = None,
+) -> str:
     """Return a link to a stored file that works for `lifetime` or FILE_LINK_SECONDS, five minutes more or less.
 
-    `name` is what a browser saves it as; `version` changes whenever the bytes do (a hash).
+    `backend` is where it is looked for first: it may be moved while the link lives. `name` is what a browser
+    saves it as; `version` changes whenever the bytes do (a hash).
     """
     expires_at = _expiry(lifetime or timedelta(seconds=settings().file_link_seconds))
-    payload = {"k": key, "t": content_type, "n": name, "v": version[:32], "x": int(expires_at.timestamp())}
+    payload = {
+        "k": key,
+        "b": backend,
+        "t": content_type,
+        "n": name,
+        "v": version[:32],
+        "x": int(expires_at.timestamp()),
+    }
     token = _signer().sign(payload, purpose=PURPOSE, expires_at=expires_at)
     ending = key.rpartition("/")[2]
     return f"{settings().public_url.rstrip('/')}/files/{token}/{quote(ending)}"
@@ -50,16 +67,26 @@ def find(token: str) -> LinkedFile:
     """Return the file a link opens. Raises AuthorizationError (forged, expired) or ResourceNotFoundError."""
     now = clock.now()
     payload = _signer().verify(token, purpose=PURPOSE, at=now)
-    storage = get_storage()
+    storage, size = _located(payload["k"], payload.get("b"))
     return LinkedFile(
         storage=storage,
         key=payload["k"],
-        size=storage.size(payload["k"]),
+        size=size,
         content_type=payload["t"],
         name=payload["n"],
         etag=hashlib.sha256(f"{payload['k']}:{payload['v']}".encode()).hexdigest()[:32],
         expires_in=max(int(payload["x"] - now.timestamp()), 0),
     )
+
+
+def _located(key: str, backend: str | None) -> tuple[Storage, int]:
+    """Return the store that has the file now, and its size. Raises ResourceNotFoundError."""
+    for storage in available(backend):
+        try:
+            return storage, storage.size(key)
+        except ResourceNotFoundError:
+            continue
+    raise ResourceNotFoundError(resource_type="File", resource_id=key)
 
 
 def _expiry(lifetime: timedelta) -> datetime:

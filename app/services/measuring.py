@@ -29,20 +29,20 @@ MAX_THUMBNAIL_AT = 1.0  # seconds; many videos begin with a black frame
 
 def measure(video_id: uuid.UUID, fence: int) -> None:
     """Measure one claimed video and settle it. Losing the lease is a normal end; trouble of ours is tried again."""
-    key = _take(video_id, fence)
-    if key is None or not leases.begin(Video, video_id, fence):
+    place = _take(video_id, fence)
+    if place is None or not leases.begin(Video, video_id, fence):
         return
     bind_context(video_id=str(video_id))
     try:
-        with leases.renewed(Video, video_id, fence), get_storage().local_path(key) as path:
+        with leases.renewed(Video, video_id, fence), get_storage(place[0]).local_path(place[1]) as path:
             facts = measure_file(path)
-            thumbnail_key = _store_thumbnail(video_id, path, facts)
+            picture = _store_thumbnail(video_id, path, facts)
     except VideoValidationError as error:
         _settle(video_id, fence, "rejected", error=error.to_dict())
     except AppException as error:
         _postpone(video_id, fence, error)
     else:
-        columns = {"facts": facts.to_dict(), "thumbnail_key": thumbnail_key, "ready_at": clock.now()}
+        columns = {"facts": facts.to_dict(), "ready_at": clock.now(), **picture}
         _settle(video_id, fence, "ready", error=None, **columns)
 
 
@@ -54,20 +54,21 @@ def give_up(video_id: uuid.UUID, fence: int) -> None:
     _settle(video_id, fence, "rejected", error=error.to_dict())
 
 
-def _take(video_id: uuid.UUID, fence: int) -> str | None:
-    """Return where the video's file is, if it is still ours to measure; no transaction is open afterwards."""
+def _take(video_id: uuid.UUID, fence: int) -> tuple[str, str] | None:
+    """Return where the video's file is (backend, key), if it is still ours; no transaction is open afterwards."""
     row = db.session.get(Video, video_id, populate_existing=True)
-    key = row.key if row is not None and row.fence == fence and row.state == "processing" else None
+    is_ours = row is not None and row.fence == fence and row.state == "processing"
+    place = (row.backend, row.key) if row is not None and is_ours else None
     db.session.rollback()
-    return key
+    return place
 
 
-def _store_thumbnail(video_id: uuid.UUID, path: Path, facts: VideoFacts) -> str | None:
-    """Return the key of the video's picture; None when there is none, which keeps nobody from publishing."""
+def _store_thumbnail(video_id: uuid.UUID, path: Path, facts: VideoFacts) -> dict[str, Any]:
+    """Store the video's picture and return its columns; none without one, which keeps nobody from publishing."""
     ffmpeg = find_ffmpeg(settings().ffmpeg_path)
     if ffmpeg is None:
         logger.warning("no ffmpeg: a video has no thumbnail. Run `flask doctor`.")
-        return None
+        return {}
     folder = settings().data_dir / "tmp"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="thumbnail-") as private:
@@ -78,8 +79,14 @@ def _store_thumbnail(video_id: uuid.UUID, path: Path, facts: VideoFacts) -> str 
             )
         except (VideoValidationError, VideoProcessingError) as error:
             logger.warning("a video has no thumbnail: %s", error.message)
-            return None
-        return get_storage().put_file(new_key("videos", video_id, "thumbnail.jpg"), out).key
+            return {}
+        store = get_storage()
+        stored = store.put_file(new_key("videos", video_id, "thumbnail.jpg"), out)
+        return {
+            "thumbnail_key": stored.key,
+            "thumbnail_backend": store.backend,
+            "thumbnail_bytes": stored.size,
+        }
 
 
 def _settle(video_id: uuid.UUID, fence: int, state: VideoState, **columns: Any) -> None:

@@ -13,25 +13,47 @@ from app.storage import FileSource, get_storage
 PUBLIC_FOR = timedelta(hours=26)  # a container of a platform that fetches lives for 24
 
 
+def source(video: Video) -> FileSource:
+    """Return the video's file as it was sent."""
+    return FileSource(
+        get_storage(video.backend), video.key, video.size_bytes, video.content_type or "video/mp4"
+    )
+
+
 def thumbnail_source(video: Video) -> FileSource | None:
     """Return the video's thumbnail, None if it has none. Asks the storage for its size."""
     if video.thumbnail_key is None:
         return None
-    size = get_storage().size(video.thumbnail_key)
-    return FileSource(get_storage(), video.thumbnail_key, size, "image/jpeg")
+    store = get_storage(video.thumbnail_backend)
+    return FileSource(store, video.thumbnail_key, store.size(video.thumbnail_key), "image/jpeg")
+
+
+def thumbnail_link(video: Video, *, lifetime: timedelta | None = None) -> str | None:
+    """Return a signed link to the video's thumbnail, None if it has none."""
+    if video.thumbnail_key is None:
+        return None
+    return files.link(
+        video.thumbnail_key,
+        backend=video.thumbnail_backend or video.backend,
+        content_type="image/jpeg",
+        name="thumbnail.jpg",
+        version=video.thumbnail_key.rpartition("/")[2] + video.sha256,
+        lifetime=lifetime,
+    )
 
 
 def public_link(video: Video, what: Literal["video", "thumbnail"]) -> str:
     """Return an address anybody can fetch the file from, for a day. Raises ResourceNotFoundError without one."""
     if what == "video":
-        kind, name = video.content_type or "video/mp4", "video.mp4"
-        return files.link(video.key, content_type=kind, name=name, version=video.sha256, lifetime=PUBLIC_FOR)
-    if video.thumbnail_key is None:
+        return files.link(
+            video.key,
+            backend=video.backend,
+            content_type=video.content_type or "video/mp4",
+            name="video.mp4",
+            version=video.sha256,
+            lifetime=PUBLIC_FOR,
+        )
+    link = thumbnail_link(video, lifetime=PUBLIC_FOR)
+    if link is None:
         raise ResourceNotFoundError(resource_type="Thumbnail", resource_id=video.id)
-    return files.link(
-        video.thumbnail_key,
-        content_type="image/jpeg",
-        name="thumbnail.jpg",
-        version=video.sha256,
-        lifetime=PUBLIC_FOR,
-    )
+    return link

@@ -26,7 +26,6 @@ from app.platforms.base import Account, Handle, Platform, PublishRequest, with_d
 from app.services import originals
 from app.services.credentials import reveal, reveal_own
 from app.services.platforms import registry
-from app.storage import FileSource, get_storage
 
 logger = get_logger(__name__)
 CallKind = Literal["stage", "preflight", "commit", "locate", "watch"]
@@ -186,7 +185,7 @@ def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest
     return PublishRequest(
         target_id=str(target.id),
         account=account_of(row.Channel, row.Credential),
-        source=FileSource(get_storage(), video.key, video.size_bytes, video.content_type or "video/mp4"),
+        source=originals.source(video),
         title=post.title if target.title is None else target.title,
         caption=post.caption if target.caption is None else target.caption,
         options=with_defaults(platform.options, effective_options(post, target)),

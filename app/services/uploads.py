@@ -231,29 +231,18 @@ class _Progress:
 # -- clearing away
 
 
-def plan_removal(video: Video) -> None:
-    """Have the video's files removed, in the transaction that lets go of them."""
-    now = clock.now()
-    for key in filter(None, (video.key, video.thumbnail_key)):
-        row = Upload(
-            id=new_id(), workspace_id=video.workspace_id, kind="removal", backend=video.backend, key=key,
-            expires_at=now, next_at=now,
-        )  # fmt: skip
-        db.session.add(row)
-
-
 def expire(upload_id: uuid.UUID, fence: int) -> None:
     """Remove the file of a claimed upload that was abandoned, or of a video that was deleted, and its row."""
     row = db.session.get(Upload, upload_id)
     if row is None or row.fence != fence:
         db.session.rollback()
         return
-    key = row.key
+    backend, key = row.backend, row.key
     db.session.rollback()
     if not leases.begin(Upload, upload_id, fence):
         return
     try:
-        get_storage().discard(key)
+        get_storage(backend).discard(key)
     except StorageError as error:
         logger.warning("A file could not be removed yet", extra={"key": key, "error": error.code})
         leases.write(Upload, upload_id, fence, **leases.FREE, next_at=clock.now() + AGAIN_AFTER)

@@ -16,11 +16,11 @@ from app.domain.principal import Principal
 from app.domain.target_state import OPEN
 from app.exceptions import PreconditionFailedError, ResourceNotFoundError, StateConflictError
 from app.extensions import db
-from app.models import Event, Post, Target, Video
+from app.models import Event, Post, Rendition, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import files, uploads
+from app.services import files, originals, removals, uploads
 from app.services.idempotency import Remember, forget
 
 SHOWN_BLOCKERS = 10
@@ -116,15 +116,20 @@ def delete(principal: Principal, video_id: uuid.UUID) -> None:
     Facts of a video that posts tell of stay, as `archived`; deleting it once more changes nothing.
     """
     video = Video.get_owned(video_id, workspace_id=principal.workspace_id, lock=True)
-    if video.state == DELETED:
+    is_told_of = _is_told_of(video)
+    if video.state == DELETED and video.thumbnail_key is None and is_told_of:
         db.session.rollback()
         return
     _refuse_while_used(video)
-    uploads.plan_removal(video)
+    removals.plan(
+        video.workspace_id,
+        [removals.original(video), removals.picture(video), *Rendition.files_of([video.id])],
+    )
     Event.record("video.deleted", workspace_id=video.workspace_id, subject_id=video.id)
-    if _is_told_of(video):
-        video.state, video.thumbnail_key = DELETED, None
+    if is_told_of:
+        video.state, video.archived_at = DELETED, video.archived_at or clock.now()
         video.next_at, video.fence, video.version = None, video.fence + 1, video.version + 1
+        video.thumbnail_key = video.thumbnail_backend = video.thumbnail_bytes = None
     else:
         db.session.delete(video)
     db.session.commit()
@@ -183,12 +188,12 @@ _COLUMNS = (
 def _links(video: Video) -> dict[str, Any]:
     has_file = video.state != DELETED
     name = video.filename or video.key.rpartition("/")[2]
-    picture, version = video.thumbnail_key, video.sha256
+    version = video.sha256
     return {
-        "file_url": files.link(video.key, content_type=video.content_type, name=name, version=version)
+        "file_url": files.link(
+            video.key, backend=video.backend, content_type=video.content_type, name=name, version=version
+        )
         if has_file
         else None,
-        "thumbnail_url": files.link(picture, content_type="image/jpeg", name="thumbnail.jpg", version=version)
-        if has_file and picture
-        else None,
+        "thumbnail_url": originals.thumbnail_link(video),
     }

@@ -258,7 +258,9 @@ def _connection(owner: Person) -> uuid.UUID:
 
 
 def _texts(owner: Person, friend: Person, video: Video) -> dict[str, str]:
-    link = urlsplit(files.link(video.key or "", content_type="video/mp4", name="clip.mp4", version="1"))
+    link = urlsplit(
+        files.link(video.key or "", backend="folder", content_type="video/mp4", name="clip.mp4", version="1")
+    )
     _, _, token, name = link.path.split("/")
     invitation = people.invite(friend.principal, email=owner.email, role="viewer")
     return {

@@ -13,10 +13,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from moto.server import ThreadedMotoServer
 
-from app import clock
+from app import clock, create_app
 from app.config import Settings
+from app.exceptions import StorageError
 from app.services import files
-from app.storage import get_storage, new_key
+from app.storage import available, get_storage, new_key
+from tests.database import dispose
 
 DATA = bytes(range(100))
 KEY = new_key("videos", UUID(int=7), "original.mp4")
@@ -53,7 +55,7 @@ def link(app: Flask) -> str:
     """The path of a link to a stored file of a hundred bytes."""
     with app.app_context():
         get_storage().put_stream(KEY, io.BytesIO(DATA), max_bytes=100)
-        url = files.link(KEY, content_type="video/mp4", name='clip "ü".mp4', version="abc")
+        url = files.link(KEY, backend="folder", content_type="video/mp4", name='clip "ü".mp4', version="abc")
     return urlsplit(url).path
 
 
@@ -157,7 +159,7 @@ def test_an_empty_file_is_served_empty(app: Flask, client: FlaskClient) -> None:
     empty = new_key("videos", UUID(int=8), "original.mp4")
     with app.app_context():
         get_storage().put_stream(empty, io.BytesIO(b""), max_bytes=1)
-        url = files.link(empty, content_type="video/mp4", name="a", version="1")
+        url = files.link(empty, backend="folder", content_type="video/mp4", name="a", version="1")
 
     answer = client.get(urlsplit(url).path)
 
@@ -166,9 +168,9 @@ def test_an_empty_file_is_served_empty(app: Flask, client: FlaskClient) -> None:
 
 def test_links_made_shortly_after_one_another_are_the_same(app: Flask) -> None:
     with app.app_context(), time_machine.travel("2026-11-23T12:01:00Z", tick=False) as traveller:
-        first = files.link(KEY, content_type="video/mp4", name="a", version="1")
+        first = files.link(KEY, backend="folder", content_type="video/mp4", name="a", version="1")
         traveller.shift(60)
-        second = files.link(KEY, content_type="video/mp4", name="a", version="1")
+        second = files.link(KEY, backend="folder", content_type="video/mp4", name="a", version="1")
 
     assert first == second
 
@@ -179,3 +181,32 @@ def test_the_last_bytes_of_a_shorter_file_are_all_of_it(client: FlaskClient, lin
 
     assert (answer.status_code, answer.data) == (206, DATA)
     assert answer.headers["Content-Range"] == "bytes 0-99/100"
+
+
+@pytest.fixture
+def both(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> Iterator[FlaskClient]:
+    """A client of an installation that has a folder and a bucket."""
+    app = create_app(make_settings(**request.getfixturevalue("s3_settings")))
+    with app.app_context():
+        yield app.test_client()
+    dispose(app)
+
+
+@pytest.mark.parametrize(("before", "after"), [("folder", "s3"), ("s3", "folder")])
+def test_a_link_goes_on_working_when_its_file_moves_to_another_store(
+    both: FlaskClient, before: str, after: str
+) -> None:
+    get_storage(before).put_stream(KEY, io.BytesIO(DATA), max_bytes=100)
+    url = files.link(KEY, backend=before, content_type="video/mp4", name="a.mp4", version="1")
+
+    get_storage(after).put_stream(KEY, io.BytesIO(DATA), max_bytes=100)
+    get_storage(before).delete(KEY)
+
+    assert both.get(urlsplit(url).path).data == DATA
+    get_storage(after).delete(KEY)
+    assert both.get(urlsplit(url).path).status_code == 404
+
+
+def test_a_store_the_settings_no_longer_name_is_a_clear_error(app: Flask) -> None:
+    with app.app_context(), pytest.raises(StorageError, match="S3_BUCKET"):
+        get_storage("s3" if len(list(available())) == 1 else "tape")

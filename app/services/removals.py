@@ -1,0 +1,43 @@
+"""Letting go of stored files. A row says that a file must go, in the transaction that no longer needs it.
+
+The dispatcher finds the row and `uploads.expire` removes the file and then the row: whatever dies in between, it
+is done again, and no file is left that no row names.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import timedelta
+
+from app import clock
+from app.extensions import db
+from app.models import Upload, Video
+from app.models.base import new_id
+
+KIND = "removal"
+AT_ONCE = timedelta(0)
+
+
+def plan(
+    workspace_id: uuid.UUID, files: Iterable[tuple[str | None, str | None]], *, after: timedelta = AT_ONCE
+) -> None:
+    """Have files, each a (backend, key), removed `after` a while; one without a key is none. Does not commit."""
+    at = clock.now() + after
+    db.session.add_all(
+        Upload(
+            id=new_id(), workspace_id=workspace_id, kind=KIND, backend=backend, key=key, expires_at=at, next_at=at
+        )
+        for backend, key in files
+        if backend and key
+    )  # fmt: skip
+
+
+def original(video: Video) -> tuple[str, str | None]:
+    """Return where the video's original lies; nowhere once it is archived."""
+    return video.backend, None if video.state == "archived" else video.key
+
+
+def picture(video: Video) -> tuple[str | None, str | None]:
+    """Return where the video's thumbnail lies, if it has one."""
+    return video.thumbnail_backend or video.backend, video.thumbnail_key
