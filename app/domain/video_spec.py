@@ -17,7 +17,9 @@ class VideoFacts:
     """A measured file. Sizes in bytes, durations in seconds, rates in bits or frames a second.
 
     `width` and `height` are as shown (rotation and pixel shape applied), `coded_*` as stored. None stands
-    for what the file does not have (no sound) or its container does not say.
+    for what the file does not have (no sound) or its container does not say. `*_index` are positions among
+    the file's streams, `*_start` seconds from the file's own beginning to the first picture and sound.
+    Colours by ffmpeg's names (bt709, smpte2084 ...).
     """
 
     container: str
@@ -47,6 +49,13 @@ class VideoFacts:
     audio_bit_rate: int | None
     is_fast_start: bool | None
     has_edit_list: bool | None
+    color_primaries: str | None = None
+    color_transfer: str | None = None
+    color_matrix: str | None = None
+    video_index: int | None = None
+    audio_index: int | None = None
+    video_start: float = 0.0
+    audio_start: float | None = None
 
     @property
     def aspect(self) -> float:

@@ -4,6 +4,8 @@ Every file is hostile until measured. The first bytes and the outline are read b
 needs a real parser happens in a child process with limits, without network and without our secrets.
 """
 
+from app.media.abilities import Abilities, abilities
+from app.media.convert import Room, convert
 from app.media.layout import Layout, ReadAt, inspect_layout, read_at_path
 from app.media.measure import measure
 from app.media.sniff import CONTENT_TYPES, EXTENSIONS, SNIFF_BYTES, Container, sniff
@@ -14,9 +16,13 @@ __all__ = [
     "EXTENSIONS",
     "SNIFF_BYTES",
     "THUMBNAIL_PIXELS",
+    "Abilities",
     "Container",
     "Layout",
     "ReadAt",
+    "Room",
+    "abilities",
+    "convert",
     "inspect_layout",
     "measure",
     "read_at_path",

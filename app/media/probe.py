@@ -14,6 +14,7 @@ from typing import Any
 
 try:
     import av
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.video.stream import VideoStream
 except ImportError:
@@ -24,6 +25,23 @@ TAIL_SECONDS = 5.0
 MISSING_SECONDS = 1.0  # a file whose packets end this much before its declared end is cut off ...
 MISSING_SHARE = 0.02  # ... or this share of it, whichever is more
 HDR_TRANSFERS = {16, 18}  # PQ and HLG: ITU-T H.273, table 3
+# Colours by number: ITU-T H.273, tables 2, 3 and 4. By name: as ffmpeg writes them.
+SYSTEMS = {1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m"}
+PRIMARIES = SYSTEMS | {8: "film", 9: "bt2020", 11: "smpte431", 12: "smpte432"}
+TRANSFERS = {
+    1: "bt709",
+    4: "gamma22",
+    5: "gamma28",
+    6: "smpte170m",
+    7: "smpte240m",
+    8: "linear",
+    13: "iec61966-2-1",
+    14: "bt2020-10",
+    15: "bt2020-12",
+    16: "smpte2084",
+    18: "arib-std-b67",
+}
+MATRICES = SYSTEMS | {0: "gbr", 4: "fcc", 9: "bt2020nc", 10: "bt2020c"}
 
 
 class Refused(Exception):  # noqa: N818 - a finding, not a fault of ours
@@ -59,6 +77,7 @@ def _facts(container: InputContainer, max_pixels: int) -> dict[str, Any]:
         **_picture_facts(video, frame),
         **timing,
         **_audio_facts(container),
+        **_start_facts(container, video, frame),
     }
 
 
@@ -177,6 +196,9 @@ def _picture_facts(video: VideoStream, frame: Any) -> dict[str, Any]:
         "pixel_format": frame.format.name,
         "bit_depth": max(component.bits for component in frame.format.components),
         "is_hdr": int(frame.color_trc) in HDR_TRANSFERS,
+        "color_primaries": PRIMARIES.get(int(frame.color_primaries)),
+        "color_transfer": TRANSFERS.get(int(frame.color_trc)),
+        "color_matrix": MATRICES.get(int(frame.colorspace)),
         "coded_width": frame.width,
         "coded_height": frame.height,
         "width": width,
@@ -189,8 +211,8 @@ def _audio_facts(container: InputContainer) -> dict[str, Any]:
     names = ("codec", "profile", "channels", "sample_rate", "bit_rate")
     if not container.streams.audio:
         return {f"audio_{name}": None for name in names}
-    contexts = [stream.codec_context for stream in container.streams.audio]
-    context = next((found for found in contexts if found is not None), None)
+    sound = _audio_stream(container)
+    context = sound.codec_context if sound is not None else None
     if context is None:  # sound for which there is no decoder
         return {f"audio_{name}": None for name in names} | {"audio_codec": "unknown"}
     values = (
@@ -201,6 +223,26 @@ def _audio_facts(container: InputContainer) -> dict[str, Any]:
         context.bit_rate or None,
     )
     return {f"audio_{name}": value for name, value in zip(names, values, strict=True)}
+
+
+def _audio_stream(container: InputContainer) -> AudioStream | None:
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def _start_facts(container: InputContainer, video: VideoStream, frame: Any) -> dict[str, Any]:
+    """Return which streams are meant, and when each begins."""
+    sound = _audio_stream(container)
+    origin = (container.start_time or 0) / av.time_base
+    return {
+        "video_index": video.index,
+        "audio_index": sound.index if sound else None,
+        "video_start": round(float(frame.pts * frame.time_base) - origin, 6)
+        if frame.pts is not None
+        else 0.0,
+        "audio_start": round(float(sound.start_time * sound.time_base) - origin, 6)
+        if sound and sound.start_time is not None and sound.time_base
+        else None,
+    }
 
 
 if __name__ == "__main__":

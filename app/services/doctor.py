@@ -26,6 +26,7 @@ from app.config import SERVICE_NAME
 from app.embedded import find_ffmpeg
 from app.exceptions import AppException
 from app.extensions import db, key_ring, redis_client, settings
+from app.media import abilities
 from app.queue import QUEUES, carrier
 from app.services import clock_offset, durability, instance, keys
 from app.storage import get_storage, new_key
@@ -161,10 +162,17 @@ def _disk() -> Iterator[Finding]:
 
 def _ffmpeg() -> Iterator[Finding]:
     found = find_ffmpeg(settings().ffmpeg_path)
-    if found:
-        yield Finding("ffmpeg", "ok", f"Found at {found}.")
-    else:
+    if not found:
         yield Finding("ffmpeg", "fail", "There is no ffmpeg.", REMEDIES["ffmpeg"])
+        return
+    able = abilities(Path(found))
+    if able.missing:
+        level: Level = "warn" if able.converts else "fail"
+        harm = "HDR videos cannot be converted" if able.converts else "videos cannot be converted"
+        lacks = f"{found} lacks {', '.join(able.missing)}: {harm}."
+        yield Finding("ffmpeg", level, lacks, REMEDIES["ffmpeg"])
+    else:
+        yield Finding("ffmpeg", "ok", f"Found at {found}.")
 
 
 def _clock() -> Iterator[Finding]:
@@ -255,7 +263,7 @@ REMEDIES = {
     "redis": "Start Redis, check REDIS_URL; CONFIG SET maxmemory-policy noeviction.",
     "storage": "Check that DATA_DIR/files can be written, or the S3_* settings and the bucket's policy.",
     "disk": "Free disk space, delete old videos, or move DATA_DIR or the files (STORAGE_BACKEND=s3).",
-    "ffmpeg": "Install ffmpeg, or set FFMPEG_PATH.",
+    "ffmpeg": "Install a complete ffmpeg, or set FFMPEG_PATH; the one of pip's imageio-ffmpeg has everything.",
     "clock": "Set this machine's clock right: timedatectl set-ntp true.",
     "processes": "Start `flask workers` and `flask dispatcher`, or all with `make serve`; read their logs.",
     "instance": "If this database was restored or copied on purpose: flask adopt.",

@@ -31,6 +31,23 @@ def test_a_clip_is_measured(clip: Path) -> None:
     )
 
 
+def test_streams_colours_and_beginnings_are_measured(tmp_path: Path, clip: Path) -> None:
+    tagged = (
+        "-vf",
+        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+        "-map",
+        "1",
+        "-map",
+        "0",
+    )
+    facts = measure(make_clip(tmp_path / "tagged.mkv", extra=tagged))
+
+    assert (facts.color_primaries, facts.color_transfer, facts.color_matrix) == ("bt709",) * 3
+    assert (facts.video_index, facts.audio_index) == (1, 0)
+    assert abs(facts.video_start - (facts.audio_start or 0.0)) < 0.03
+    assert measure(clip).color_matrix is None
+
+
 @pytest.mark.parametrize(
     ("name", "options", "expected"),
     [

@@ -11,6 +11,7 @@ from app import create_app
 from app.extensions import redis_client
 from app.services import doctor
 from app.services.doctor import Finding
+from tests.clips import ffmpeg
 from tests.conftest import SettingsMaker
 from tests.database import dispose
 
@@ -115,3 +116,18 @@ def test_the_command_ends_with_1_when_something_fails(app: Flask, redis_url: str
     assert "-> Start `flask workers` and `flask dispatcher`" in whole.output
     with redis.Redis.from_url(redis_url) as client:
         assert client.ping()
+
+
+@pytest.mark.parametrize(("lacking", "level"), [("zscale", "warn"), ("libx264", "fail")])
+def test_an_ffmpeg_that_lacks_what_we_use_is_found(
+    context: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, level: str
+) -> None:
+    program = tmp_path / "ffmpeg"
+    program.write_text(f'#!/bin/sh\n"{ffmpeg()}" "$@" | grep -v {lacking}\n')
+    program.chmod(0o700)
+    monkeypatch.setattr(doctor, "find_ffmpeg", lambda _: str(program))
+
+    (finding,) = found("ffmpeg")
+
+    assert (finding.level, lacking in finding.message) == (level, True)
+    assert "FFMPEG_PATH" in finding.remedy
