@@ -13,10 +13,10 @@ from crash.world import LEASE, World
 
 ARMED = 30  # faults that wait to strike at a time
 PATIENCE = (
-    20.0  # seconds, and so many of the platform's posts, until an armed fault nobody meets is taken back
+    10.0  # seconds, and so many of the platform's posts, until an armed fault nobody meets is taken back
 )
 PASSERS_BY = 12
-AT_MOST = 240.0  # seconds
+AT_MOST = 90.0  # seconds
 FROZEN = LEASE + 1.5
 Say = Callable[[str], None]
 
@@ -57,7 +57,7 @@ class Injector:
     def tell(self, *, posts: int, under_way: int) -> None:
         """Say how far it is."""
         self.say(
-            f"{time.strftime('%H:%M:%S')}   {len(self.struck)} faults have struck, {len(self.armed)} are armed, "
+            f"{len(self.struck)} faults have struck, {len(self.armed)} are armed, "
             f"{len(self.waiting)} wait; {posts} posts, {under_way} of them under way"
         )
 

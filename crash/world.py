@@ -31,7 +31,7 @@ from tests.rig import FACTOR, Rig, case_of
 from tests.sandbox_server import SandboxProcess
 from tests.servers import Postgres, postgres_server, redis_server
 
-WORKERS = "dispatcher=2,stage=3,commit=2,default=2"
+WORKERS = "dispatcher=2,stage=5,commit=4,default=3"
 LEASE = 45 / FACTOR  # the longest; a process that stands still longer has lost all of its work
 READY_SECONDS = 40.0
 

@@ -25,6 +25,13 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class NotStaged:
+    """The platform has less of the upload than was staged; call `stage` again with the same handle."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Published:
     """The platform says the post exists. `remote_id` and `permalink` may come later (watch).
 

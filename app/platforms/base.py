@@ -48,6 +48,7 @@ from app.platforms._results import (
     HandleDead,
     LocateResult,
     NotCommitted,
+    NotStaged,
     Pending,
     PreparedCommit,
     Published,
@@ -60,9 +61,9 @@ from app.platforms.http import HttpClient
 
 __all__ = [
     "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "HandleDead", "LocateResult", "Login",
-    "NotCommitted", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit", "Problem",
-    "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone", "StepKind",
-    "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems",
+    "NotCommitted", "NotStaged", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit",
+    "Problem", "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone",
+    "StepKind", "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems",
     "text_problem", "with_defaults",
 ]  # fmt: skip
 
@@ -286,8 +287,8 @@ class Platform(abc.ABC):
         """
 
     @abc.abstractmethod
-    def preflight(self, request: PublishRequest, handle: Handle) -> None:
-        """Ask whether the post may go out now. Raises the typed error if not. Changes nothing."""
+    def preflight(self, request: PublishRequest, handle: Handle) -> NotStaged | None:
+        """Ask whether the post may go out now: None if so. Raises the typed error if not. Changes nothing."""
 
     @abc.abstractmethod
     def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:

@@ -35,6 +35,7 @@ from app.platforms.base import (
     HandleDead,
     LocateResult,
     NotCommitted,
+    NotStaged,
     Pending,
     PlannedStep,
     Platform,
@@ -164,7 +165,7 @@ class Facebook(Platform):
             self._check(status)
         return Staged(upload.expires_at)
 
-    def preflight(self, request: PublishRequest, handle: Handle) -> None:
+    def preflight(self, request: PublishRequest, handle: Handle) -> NotStaged | None:
         """Ask whether the upload can be posted. One that is over or not known is left to the commit to say so."""
         upload = Upload.from_handle(handle)
         try:
@@ -172,15 +173,15 @@ class Facebook(Platform):
         except PlatformAPIError as error:
             if error.platform_code != GONE:
                 raise
-            return
+            return None
         if status.was_finished:
             raise doubt(self.name, self.label)
         if self._is_over(status):
-            return
+            return None
         self._check(status)
-        if not is_complete(upload, status):
-            message = "Facebook has not confirmed the whole upload. We ask again."
-            raise PlatformAPIError(message, platform=self.name)
+        if is_complete(upload, status):
+            return None
+        return NotStaged("Facebook has less of the upload than it had")  # a frozen uploader may have woken up
 
     def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:
         upload = Upload.from_handle(handle)

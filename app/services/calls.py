@@ -26,9 +26,9 @@ def send(prepared: PreparedCommit, item: Loaded) -> Outcome:
 
 
 def _preflight(item: Loaded) -> Outcome:
-    item.platform.preflight(item.request, item.handle or {})
+    outcome = item.platform.preflight(item.request, item.handle or {})
     crash_points.hit("preflight.after_call", item.platform.name)
-    return None
+    return outcome
 
 
 def _locate(item: Loaded) -> Outcome:

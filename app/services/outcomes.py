@@ -24,6 +24,7 @@ from app.platforms.base import (
     AwaitingUser,
     HandleDead,
     NotCommitted,
+    NotStaged,
     Pending,
     Published,
     Rejected,
@@ -52,6 +53,7 @@ Outcome = (
     | AwaitingUser
     | Pending
     | NotCommitted
+    | NotStaged
     | HandleDead
     | Rejected
     | Unknown

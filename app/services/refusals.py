@@ -76,6 +76,14 @@ def _ask(item: Loaded, error: PlatformAPIError) -> State | None:
     return "confirming" if moved else None
 
 
+def stage_again(item: Loaded) -> None:
+    """The platform has less than was staged: the handle is good for staging on, no longer for a commit."""
+    now = clock.now()
+    Target.note(
+        item.ref, **FREE, handle_expires_at=now, preflighted_at=None, next_at=now, retries=item.retries + 1
+    )
+
+
 def try_again_at(item: Loaded, error: PlatformAPIError) -> datetime:
     """Return when to try again: the platform's own time, else a growing pause."""
     soon = clock.now() + backoff(item.retries + 1)

@@ -12,12 +12,12 @@ from app.exceptions import PlatformAPIError
 from app.extensions import db, settings
 from app.models import Post, Target
 from app.monitoring import track_video_post, track_visible_lateness
-from app.platforms.base import HandleDead, Rejected, Unknown
+from app.platforms.base import HandleDead, NotStaged, Rejected, Unknown
 from app.services import credentials, instance, quotas
 from app.services.leases import FREE
 from app.services.outcomes import Outcome, after_call, after_commits
 from app.services.publishing import Loaded, close_attempts
-from app.services.refusals import refuse
+from app.services.refusals import refuse, stage_again
 from app.services.watching import after_watch
 
 _NOT_MADE = frozenset[State]({"staged", "scheduled", "failed"})  # after an intent: the post does not exist
@@ -72,6 +72,9 @@ def _settle_one(item: Loaded, outcome: Outcome) -> State | None:
         return after_watch(item, outcome)
     if isinstance(outcome, PlatformAPIError) and item.state == "staged":  # no intent was written
         return refuse(item, outcome, before={"staged"})
+    if isinstance(outcome, NotStaged):
+        stage_again(item)
+        return None
     if item.kind == "preflight":
         _after_preflight(item)
         return None
@@ -95,7 +98,7 @@ def _refusal(outcome: Outcome) -> PlatformAPIError | None:
 def _facts(outcome: Outcome) -> dict[str, Any] | None:
     if error := _refusal(outcome):
         return error.to_dict()
-    if isinstance(outcome, Unknown | HandleDead):
+    if isinstance(outcome, Unknown | HandleDead | NotStaged):
         return {"message": outcome.reason}
     return None
 

@@ -58,6 +58,7 @@ OUTCOMES: Mapping[str, str] = {
     "AwaitingUser": "the account's owner must finish it.",
     "Pending": "not decided yet.",
     "NotCommitted": "it was certainly not posted.",
+    "NotStaged": "part of the upload is missing there; it is sent again.",
     "HandleDead": "it was certainly not posted; the upload must be done again.",
     "Rejected": "the platform refused it.",
     "Unknown": "the platform cannot tell.",

@@ -14,11 +14,13 @@ from app.exceptions import PlatformAPIError
 from app.platforms.base import (
     HandleDead,
     NotCommitted,
+    NotStaged,
     Pending,
     PlannedStep,
     Platform,
     Published,
     PublishRequest,
+    Staged,
 )
 from tests.platforms.conftest import RegistryMaker
 from tests.platforms.sources import make_request, some_bytes
@@ -138,6 +140,20 @@ def test_an_upload_that_is_over_passes_the_preflight_and_the_commit_says_that_it
     sim.fault("facebook.finish", "status", status=400, body={"error": {"code": 100}})
     facebook.preflight(request_, saved[-1])
     assert isinstance(facebook.prepare_commit(request_, saved[-1]).send(5.0), HandleDead)
+
+
+def test_an_upload_that_is_no_longer_whole_is_sent_on_with_the_same_handle(
+    facebook: Platform, request_: PublishRequest, sim: Sim
+) -> None:
+    saved = Saved()
+    facebook.stage(request_, None, saved)
+    part = {"status": "in_progress", "bytes_transferred": 5_000}
+    body = {"status": {"uploading_phase": part, "publishing_phase": {"status": "not_started"}}}
+    sim.fault("facebook.status", "status", status=200, body=body, times=1)
+    assert isinstance(facebook.preflight(request_, saved[-1]), NotStaged)
+    assert isinstance(facebook.stage(request_, saved[-1], saved), Staged)
+    assert facebook.preflight(request_, saved[-1]) is None
+    assert len({handle["video_id"] for handle in saved}) == 1
 
 
 def test_the_preflight_of_what_is_out_already_leads_to_asking(

@@ -22,6 +22,7 @@ from app.platforms.base import (
     AwaitingUser,
     HandleDead,
     NotCommitted,
+    NotStaged,
     Pending,
     Published,
     Rejected,
@@ -120,6 +121,17 @@ def test_a_preflight_that_hears_of_an_earlier_commit_leads_to_asking(claimed: Cl
     target = target_of(item)
     assert target.state == "confirming"
     assert target.committed_at is not None
+
+
+def test_an_upload_of_which_a_part_is_missing_is_staged_on_with_its_handle(claimed: Claimed):
+    item = replace(claimed("staged", preflighted_at=clock.now()), kind="preflight")
+
+    settling.settle([(item, NotStaged("a part is missing"))])
+
+    target = target_of(item)
+    assert (target.state, target.handle_encrypted is None, target.retries) == ("staged", False, 1)
+    assert publishing.next_call(target, clock.now()) == "stage"
+    assert target.next_at is not None and target.next_at <= clock.now()
 
 
 def test_a_question_that_cannot_be_asked_now_is_asked_again(claimed: Claimed):
