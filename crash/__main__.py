@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import random
 import signal
 import sys
@@ -12,10 +11,9 @@ from collections.abc import Iterator
 from typing import get_args
 
 from app.platforms.registry import names
-from crash import lanes, plan, report
-from crash.lanes import Round
+from crash import lanes, plan, report, rounds
 from crash.plan import Database
-from crash.rounds import Result
+from crash.rounds import Result, Round
 from tests.rig import FACTOR, case_of
 
 ROUND = 400  # faults that strike one installation, at most
@@ -33,32 +31,25 @@ def say(text: str) -> None:
 
 def main() -> int:
     asked = _arguments()
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, lanes.end)
     platforms = asked.platforms.split(",") if asked.platforms else list(names())
     databases = DATABASES[asked.database]
     if asked.plants:
         from crash import plant_runs
 
-        return plant_runs.run(platforms, only=asked.plants, say=say)
+        return plant_runs.run(platforms, only=asked.plants, lane_count=asked.lanes, say=say)
     say(f"seed {asked.seed}, {asked.faults} faults, {', '.join(platforms)} on {', '.join(databases)}")
     say(f"protocol times are divided by {FACTOR}, here and in the sandbox")
     skipped = Counter[str]()
     wanted = list(_rounds(asked, platforms, databases, skipped))
     results: list[Result] = []
-    for result in lanes.play(wanted, lanes=asked.lanes):
+    for result in lanes.play(rounds.run, wanted, databases=databases, lanes=asked.lanes):
         results.append(result)
         say(f"{len(results)} of {len(wanted)} rounds: {report.last_line(results)}")
     say("\n" + report.table(results))
     say(report.notes(results, skipped))
     say(report.last_line(results))
     return 0 if report.is_clean(results) else 1
-
-
-def _end(*_: object) -> None:
-    """End the lanes, and with them every process, before us."""
-    for child in multiprocessing.active_children():
-        child.terminate()
-    sys.exit(143)
 
 
 def _rounds(

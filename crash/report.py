@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -12,8 +13,10 @@ from app.extensions import db
 from app.models import Attempt, Event, Target
 from crash.oracle import WRONG, Finding
 from crash.plan import KINDS
-from crash.rounds import Result
 from crash.world import World
+
+if TYPE_CHECKING:
+    from crash.rounds import Result
 
 LOG_LINES = 12
 
@@ -49,6 +52,12 @@ def _log(world: World, wanted: str) -> list[str]:
         if wanted in line
     ]
     return found[-LOG_LINES:]
+
+
+def summary(result: Result, *, seconds: float) -> str:
+    """Return what one round came to, in a line."""
+    posts, findings = result.verdict.judged.total(), len(result.verdict.findings)
+    return f"done: {len(result.struck)} faults, {posts} posts, {findings} findings, {seconds:.0f} s"
 
 
 def table(results: Sequence[Result]) -> str:

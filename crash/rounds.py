@@ -7,7 +7,6 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,7 +17,7 @@ from app import clock
 from app.domain.target_state import OPEN
 from app.extensions import db
 from app.models import Post, Target
-from crash import oracle
+from crash import oracle, report
 from crash.injector import Injector
 from crash.oracle import Sent, Verdict
 from crash.plan import Database, Fault
@@ -27,23 +26,26 @@ from crash.world import Servers, World, world
 IN_FLIGHT = 40
 GRACE = 60.0  # seconds in which nothing came to an end any more: what is open then is stuck
 TELL_EVERY = 30.0  # seconds
-Say = Callable[[str], None]
+STORIES = 5  # findings of a round that are told in full
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round plays, on a fresh installation."""
+
+    database: Database
+    platforms: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    seed: int
 
 
 @dataclass
 class Result:
-    seed: int
-    database: Database
+    wanted: Round
     struck: list[Fault]
     missed: list[Fault]
     verdict: Verdict
     reconnected: int
-    seconds: float
-    stories: list[str] = field(default_factory=list)
-
-    @property
-    def by_platform(self) -> Counter[str]:
-        return Counter(fault.platform for fault in self.struck)
 
 
 @dataclass
@@ -103,24 +105,25 @@ class Stream:
         return Sent(target["id"], platform, caption, comment), post, target
 
 
-def run(
-    parts: Servers, database: Database, platforms: list[str], faults: Sequence[Fault], *, seed: int, say: Say
-) -> Result:
-    """Play `faults` on a fresh installation and judge what came of every post."""
+def run(parts: Servers, wanted: Round) -> Result:
+    """Strike a fresh installation with the round's faults and judge what came of every post."""
     began = time.monotonic()
-    with world(parts, database, platforms) as made:
-        stream = Stream(made, random.Random(seed))
-        injector = Injector.of(made, faults, say)
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {wanted.database} {wanted.seed}: {text}", flush=True)
+
+    with world(parts, wanted.database, list(wanted.platforms)) as made:
+        stream = Stream(made, random.Random(wanted.seed))
+        injector = Injector.of(made, wanted.faults, say)
         injector.ended = stream.ended
         reconnected = _play(made, stream, injector)
         injector.disarm()
         reconnected += _settle(made, stream)
         verdict = oracle.judge(made, stream.sent)
-        seconds = time.monotonic() - began
-        result = Result(seed, database, injector.struck, injector.missed, verdict, reconnected, seconds)
-        from crash.report import story
-
-        result.stories = [story(made, finding) for finding in verdict.findings[:5]]
+        result = Result(wanted, injector.struck, injector.missed, verdict, reconnected)
+        say(report.summary(result, seconds=time.monotonic() - began))
+        for finding in verdict.findings[:STORIES]:
+            say(report.story(made, finding))
         return result
 
 

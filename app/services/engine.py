@@ -39,8 +39,8 @@ from app.services.slots import Done, Slot, arm, outcome_of
 
 logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
-AHEAD = 4  # times as many commits as there are threads are armed ahead,
-AHEAD_BYTES = 32_000_000  # as long as they are short: each armed one holds its last bytes
+ARMED_AHEAD = 400  # commits that are armed at a time: each holds a connection, of 1,024 files a process may open,
+AHEAD_BYTES = 32_000_000  # and its last bytes; beyond this sum only as many as there are threads
 ASKED_BESIDE = 2  # questions asked at a time while commits are late,
 PRESSING = 15.0  # and only those whose lease ends within these seconds
 _SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
@@ -210,10 +210,10 @@ class Engine:
     # -- commits
 
     def _arm_next(self) -> None:
-        """Arm the next commits: always as many as there are threads, and more of those that send little."""
+        """Arm the next commits: always as many as there are threads, and many more of those that send little."""
         ahead = [*self._arming.values(), *self._armed]
         count, size = len(ahead), sum(slot.item.commit_bytes for slot in ahead)
-        while self._waiting and count < self._threads * (AHEAD if size < AHEAD_BYTES else 1):
+        while self._waiting and count < (ARMED_AHEAD if size < AHEAD_BYTES else self._threads):
             slot = heapq.heappop(self._waiting)
             self._arming[slot.number] = slot
             count, size = count + 1, size + slot.item.commit_bytes

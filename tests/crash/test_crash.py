@@ -1,64 +1,52 @@
-"""A run of `make crash`: about 300 faults, a share on each database, and a few planted design faults.
-
-Not part of `make test` yet, because it takes too long: `make test ARGS="-m long tests/crash"`.
-"""
+"""A short run of `make crash`: about 300 faults, half of them on each database, and three planted design faults."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Iterator
+import re
+import subprocess
+import sys
 
 import pytest
 
-from app.platforms.registry import names
-from crash import plan, plant_runs, report, rounds
-from crash.plan import Database
 from crash.plants import PLANTS
 from crash.scenarios import SCENARIOS
-from crash.world import Servers, servers
-from tests.rig import case_of
+from crash.world import servers
+from tests.rig import ROOT
 from tests.skips import skip_or_fail
 
-SHARE = 150  # faults on each database
+FAULTS = 300
 QUICK_PLANTS = ("blind_retry", "synchronous_normal", "content_reservation_skipped")
+LAST_LINE = re.compile(r"faults=(\d+) duplicates=0 lost=0 stuck=0 unknown=0")
 
 
-@pytest.fixture(scope="module")
-def parts() -> Iterator[Servers]:
+@pytest.fixture(autouse=True, scope="module")
+def _has_servers() -> None:
     try:
-        with servers("sqlite", "postgresql") as made:
-            yield made
+        with servers("sqlite", "postgresql"):
+            pass
     except LookupError as missing:
         skip_or_fail(str(missing))
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_no_fault_doubles_loses_or_forgets_a_post(parts: Servers, database: Database):
-    platforms, dice = list(names()), random.Random(f"short {database}")
-    everything, _ = plan.enumerate_all({name: case_of(name) for name in platforms}, database)
-    faults = plan.sample(everything, SHARE * 2 // 3, dice) + plan.draw(everything, SHARE // 3, dice)
-
-    result = rounds.run(parts, database, platforms, faults, seed=1, say=print)
-
-    assert not result.verdict.findings, "\n".join([report.last_line([result]), *result.stories])
-    assert len(result.struck) > SHARE * 0.8, report.notes([result], Counter())
+def crash(*arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "crash", *arguments]
+    done = subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", QUICK_PLANTS)
-def test_the_harness_sees_a_planted_fault(parts: Servers, name: str):
-    planted = plant_runs.play(parts, list(names()), PLANTS[name].scenario, plant=name)
+def test_no_fault_doubles_loses_or_forgets_a_post():
+    status, output = crash("--faults", str(FAULTS), "--seed", "1")
 
-    assert planted.findings
+    found = LAST_LINE.fullmatch(output.splitlines()[-1])
+    assert found and status == 0, output
+    assert int(found[1]) > FAULTS * 0.75, output
 
 
-@pytest.mark.long
-def test_the_harness_finds_nothing_wrong_with_the_sound_product(parts: Servers):
-    sound = plant_runs.play(parts, list(names()), "lost_answer")
+def test_the_harness_sees_planted_faults_and_nothing_wrong_without_them():
+    status, output = crash("--plants", ",".join(QUICK_PLANTS))
 
-    assert sound.findings == []
+    assert output.splitlines()[-1] == f"plants={len(QUICK_PLANTS)} detected={len(QUICK_PLANTS)}"
+    assert status == 0
 
 
 def test_every_plant_has_a_scenario():
