@@ -78,7 +78,9 @@ class VideoSpec:
     """The limits a platform sets on a video. None or an empty tuple: it sets none.
 
     `source` names the page they are from, `checked_on` the day it was read (YYYY-MM-DD).
-    Sizes in bytes, durations in seconds, `*_side` in pixels as shown, rates a second.
+    Sizes in bytes, durations in seconds, `*_side`, `*_width` and `*_height` in pixels as shown, rates a second.
+    `preferred_*` is no limit: a file is not touched for it, but one that is made anew keeps to it where that
+    costs nothing that can be seen. `preferred_aspect` is the shape a picture gets whose shape must change.
     """
 
     source: str
@@ -86,6 +88,7 @@ class VideoSpec:
     containers: tuple[str, ...] = ()
     video_codecs: tuple[str, ...] = ()
     audio_codecs: tuple[str, ...] = ()
+    audio_profiles: tuple[str, ...] = ()
     pixel_formats: tuple[str, ...] = ()
     max_size_bytes: int | None = None
     min_duration_seconds: float | None = None
@@ -94,7 +97,9 @@ class VideoSpec:
     max_frame_rate: float | None = None
     min_side: int | None = None
     max_side: int | None = None
+    min_width: int | None = None
     max_width: int | None = None
+    min_height: int | None = None
     min_aspect: float | None = None
     max_aspect: float | None = None
     max_bit_rate: int | None = None
@@ -104,6 +109,9 @@ class VideoSpec:
     needs_progressive: bool = False
     needs_constant_rate: bool = False
     allows_edit_list: bool = True
+    allows_hdr: bool = True
+    preferred_aspect: float | None = None
+    preferred_size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,7 @@ _CHOICES = (
     _Choice("container", "file format", lambda f: f.container, lambda s: s.containers),
     _Choice("video_codec", "video codec", lambda f: f.video_codec, lambda s: s.video_codecs),
     _Choice("audio_codec", "audio codec", lambda f: f.audio_codec, lambda s: s.audio_codecs),
+    _Choice("audio_profile", "audio profile", lambda f: f.audio_profile, lambda s: s.audio_profiles),
     _Choice("pixel_format", "pixel format", lambda f: f.pixel_format, lambda s: s.pixel_formats),
 )
 
@@ -188,7 +197,14 @@ _RANGES = (
         lambda f: max(f.width, f.height),
         highest=lambda s: s.max_side,
     ),
-    _Range("width", "The picture is {} pixels wide", lambda f: f.width, highest=lambda s: s.max_width),
+    _Range(
+        "width",
+        "The picture is {} pixels wide",
+        lambda f: f.width,
+        lowest=lambda s: s.min_width,
+        highest=lambda s: s.max_width,
+    ),
+    _Range("height", "The picture is {} pixels high", lambda f: f.height, lowest=lambda s: s.min_height),
     _Range(
         "aspect",
         "The picture is {} times as wide as it is high",
@@ -228,6 +244,7 @@ _DEMANDS = (
         "The file must not have an edit list.",
         lambda f, s: not s.allows_edit_list and f.has_edit_list is True,
     ),
+    _Demand("hdr", "The picture must not be HDR.", lambda f, s: not s.allows_hdr and f.is_hdr),
     _Demand(
         "progressive",
         "The video must be progressive, found interlaced.",

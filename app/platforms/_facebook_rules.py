@@ -7,10 +7,11 @@ Source of rules and numbers unless named otherwise: developers.facebook.com, Vid
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from app.domain.video_spec import VideoSpec
+from app.domain.video_spec import VideoFacts, VideoSpec
 from app.exceptions import PlatformUploadError
 from app.platforms._meta_rules import Row, Tables, passing, rate, refused
 from app.platforms.base import (
@@ -91,13 +92,14 @@ REEL_SECONDS = (3.0, 90.0)
 REEL_SIDES = (540, 960)
 REEL_ASPECT = 9 / 16
 _ASPECT_TOLERANCE = 0.02  # 1080x1920 is exact; encoders round odd sizes by a pixel or two
-# Both kinds together: what is no reel goes out as a video. Sizes and lengths of videos are unchecked.
+# What is no reel goes out as a video. Sizes and lengths of videos are unchecked.
 VIDEO = VideoSpec(
     source=SOURCE,
     checked_on="2026-11-23",
     containers=("mp4", "mov"),
     video_codecs=("h264", "hevc", "vp9", "av1"),
     audio_codecs=("aac",),
+    pixel_formats=("yuv420p", "yuvj420p"),  # "4:2:0"; more than 8 bits are not spoken of
     max_size_bytes=10_000_000_000,
     min_duration_seconds=1,
     max_duration_seconds=4 * 3600,
@@ -105,7 +107,23 @@ VIDEO = VideoSpec(
     max_frame_rate=60,
     needs_progressive=True,
     needs_constant_rate=True,
+    allows_hdr=False,  # not spoken of
 )
+REEL = replace(
+    VIDEO,
+    containers=("mp4",),
+    audio_profiles=("LC",),
+    min_duration_seconds=REEL_SECONDS[0],
+    max_duration_seconds=REEL_SECONDS[1],
+    min_width=REEL_SIDES[0],
+    min_height=REEL_SIDES[1],
+    min_aspect=REEL_ASPECT - _ASPECT_TOLERANCE,
+    max_aspect=REEL_ASPECT + _ASPECT_TOLERANCE,
+    preferred_aspect=REEL_ASPECT,
+    max_audio_sample_rate=48_000,
+    max_audio_channels=2,
+)
+SPECS = {"reel": REEL, "video": VIDEO}
 MAX_DESCRIPTION = 2200  # undocumented for reels; kept as short as elsewhere
 MAX_COMMENT = 8000  # a comment's limit as people meet it on the site; not documented for the API
 TEXT_LIMITS = (
@@ -172,7 +190,7 @@ def kind_of(request: PublishRequest) -> str:
     Raises PlatformUploadError when a reel was chosen and the video is none.
     """
     chosen = with_defaults(OPTIONS, request.options)["post_type"]
-    why = _why_no_reel(request)
+    why = _why_no_reel(request.duration_seconds, request.width, request.height)
     if chosen == "video" or (chosen == "auto" and why is not None):
         return "video"
     if why is not None:
@@ -181,8 +199,15 @@ def kind_of(request: PublishRequest) -> str:
     return "reel"
 
 
-def _why_no_reel(request: PublishRequest) -> str | None:
-    length, width, height = request.duration_seconds, request.width, request.height
+def type_of(facts: VideoFacts, options: Mapping[str, Any]) -> str:
+    """Return `reel` or `video`, as chosen or as the video's length and size ask for."""
+    chosen: str = with_defaults(OPTIONS, options)["post_type"]
+    if chosen != "auto":
+        return chosen
+    return "video" if _why_no_reel(facts.duration_seconds, facts.width, facts.height) else "reel"
+
+
+def _why_no_reel(length: float | None, width: int | None, height: int | None) -> str | None:
     shortest, longest = REEL_SECONDS
     if length is None or width is None or height is None:
         return "its length or size is not known."

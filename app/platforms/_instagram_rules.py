@@ -104,7 +104,8 @@ VIDEO = VideoSpec(
     containers=("mp4", "mov"),
     video_codecs=("h264", "hevc"),
     audio_codecs=("aac",),
-    pixel_formats=("yuv420p", "yuvj420p", "yuv420p10le"),  # "4:2:0"; the depth is not said
+    audio_profiles=("LC",),
+    pixel_formats=("yuv420p", "yuvj420p"),  # "4:2:0"; more than 8 bits are not spoken of
     max_size_bytes=300_000_000,  # "300 MB"
     min_duration_seconds=3,
     max_duration_seconds=900,
@@ -119,7 +120,10 @@ VIDEO = VideoSpec(
     needs_fast_start=True,
     needs_progressive=True,
     allows_edit_list=False,
+    allows_hdr=False,  # not spoken of
+    preferred_aspect=9 / 16,
 )
+POST_TYPES = {"reel": VIDEO}
 _DAY = timedelta(hours=24)
 POSTS_PER_DAY = 50  # the guide says 100, three references 50; the account's own number is asked
 QUOTAS = (

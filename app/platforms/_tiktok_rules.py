@@ -217,13 +217,18 @@ VIDEO = VideoSpec(
     checked_on="2026-11-23",
     containers=("mp4", "mov", "webm"),
     video_codecs=("h264", "hevc", "vp8", "vp9"),
+    pixel_formats=("yuv420p", "yuvj420p"),  # others are not spoken of
     max_size_bytes=4_000_000_000,  # "4 GB"; its other sizes are decimal
     max_duration_seconds=600,
     min_frame_rate=23,
     max_frame_rate=60,
     min_side=360,
     max_side=4096,
+    allows_hdr=False,  # not spoken of
+    preferred_aspect=9 / 16,
+    preferred_size_bytes=64_000_000,  # one chunk
 )
+POST_TYPES = {"video": VIDEO}
 CONTENT_TYPES = frozenset({"video/mp4", "video/quicktime", "video/webm"})
 MAX_TITLE = 2200
 

@@ -6,12 +6,13 @@ Source of rules and numbers unless named otherwise: developers.google.com/youtub
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from app import clock
 from app.domain.quota_window import window_at
-from app.domain.video_spec import VideoSpec
+from app.domain.video_spec import VideoFacts, VideoSpec
 from app.exceptions import (
     ErrorKind,
     PlatformAPIError,
@@ -267,15 +268,17 @@ OPTIONS = (
     Option("first_comment", "string", "A comment to write below the video once it is out."),
 )  # fmt: skip
 
+SHORT_SECONDS = 180
 VIDEO = VideoSpec(
     source=SOURCE,
     checked_on="2026-11-23",
     max_size_bytes=274_877_906_944,  # 256 GB, as the discovery document says
     max_duration_seconds=43_200,
 )
+SHORT = replace(VIDEO, max_duration_seconds=SHORT_SECONDS, max_aspect=1.0)
+POST_TYPES = {"short": SHORT, "video": VIDEO}
 MAX_TITLE, MAX_DESCRIPTION, MAX_TAGS, MAX_COMMENT = 100, 5000, 500, 10_000
 UNVERIFIED_SECONDS = 900  # longer videos need a verified channel
-SHORT_SECONDS = 180
 
 
 def utf8_bytes(text: str) -> int:
@@ -378,11 +381,14 @@ def wanted_privacy(request: PublishRequest) -> str:
 def is_short(request: PublishRequest) -> bool:
     """Return whether YouTube shows the video as a Short: square or upright, and up to 180 s."""
     width, height, length = request.width, request.height, request.duration_seconds
-    return (
-        None not in (width, height, length)
-        and (height or 0) >= (width or 0)
-        and (length or 0) <= SHORT_SECONDS
-    )
+    if width is None or height is None or length is None:
+        return False
+    return height >= width and length <= SHORT_SECONDS
+
+
+def type_of(facts: VideoFacts, options: Mapping[str, Any]) -> str:  # noqa: ARG001 - the video decides
+    """Return `short` or `video`: YouTube decides by shape and length."""
+    return "short" if facts.height >= facts.width and facts.duration_seconds <= SHORT_SECONDS else "video"
 
 
 def read_number(value: str, low: int, high: int, *, name: str, step: int = 1) -> int:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 from app import clock
-from app.domain.video_spec import VideoSpec
+from app.domain.video_spec import VideoFacts, VideoSpec
 from app.exceptions import PlatformAPIError
 from app.platforms._aftermath import (
     Callback,
@@ -202,7 +202,7 @@ class Platform(abc.ABC):
     stage_ahead: ClassVar[timedelta]
     settings: ClassVar[tuple[Setting, ...]]
     scopes: ClassVar[tuple[str, ...]]
-    video_spec: ClassVar[VideoSpec]
+    post_types: ClassVar[Mapping[str, VideoSpec]]  # what a post can be there, and the limits of each kind
     text_limits: ClassVar[tuple[TextLimit, ...]]
     options: tuple[Option, ...]  # of an instance they may differ, by its settings; so may the quotas
     quotas: tuple[Quota, ...] = ()
@@ -263,6 +263,10 @@ class Platform(abc.ABC):
 
     # -- validation that needs no network
 
+    def spec_for(self, facts: VideoFacts, options: Mapping[str, Any]) -> VideoSpec:
+        """Return the limits a video has to keep, as what it would be posted as with these options."""
+        return self.post_types[self.post_type(facts, options)]
+
     def validate(self, *, title: str, caption: str, options: Mapping[str, Any]) -> list[Problem]:
         """Return what of the texts and options this platform would refuse, counted as it counts."""
         texts = {"title": title, "caption": caption}
@@ -270,6 +274,15 @@ class Platform(abc.ABC):
             *(problem for limit in self.text_limits if (problem := text_problem(limit, texts[limit.field]))),
             *option_problems(self.options, options),
         ]
+
+    def post_type(self, facts: VideoFacts, options: Mapping[str, Any]) -> str:
+        """Return which of `post_types` a video is posted as, with these options."""
+        return self.type_of(facts, options) or next(iter(self.post_types))
+
+    @staticmethod
+    def type_of(facts: VideoFacts, options: Mapping[str, Any]) -> str | None:  # noqa: ARG004 - to be overridden
+        """Return which of several `post_types` it is; None: there is one."""
+        return None
 
     def posting_options(self, account: Account) -> PostingOptions:  # noqa: ARG002 - for those who override it
         """Ask what the account may post at present."""

@@ -77,7 +77,8 @@ class Facebook(Platform):
     stage_ahead = timedelta(hours=2)
     settings = rules.SETTINGS
     scopes = rules.SCOPES
-    video_spec = rules.VIDEO
+    post_types = rules.SPECS
+    type_of = staticmethod(rules.type_of)
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     step_kinds = rules.STEP_KINDS

@@ -80,7 +80,7 @@ class Instagram(Platform):
     stage_ahead = timedelta(hours=6)
     settings = rules.SETTINGS
     scopes = rules.SCOPES
-    video_spec = rules.VIDEO
+    post_types = rules.POST_TYPES
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     quotas = rules.QUOTAS

@@ -124,7 +124,7 @@ class Registry:
             "max_stats": platform.max_stats,
             "options": [_plain(option) for option in platform.options],
             "limits": {
-                "video": _plain(platform.video_spec),
+                "video": _plain(platform.post_types),
                 "texts": [_plain(limit) for limit in platform.text_limits],
                 "quotas": [_plain(quota) for quota in platform.quotas],
             },

@@ -77,7 +77,7 @@ class TikTok(TikTokAccount):
     stage_ahead = timedelta(minutes=40)
     settings = rules.SETTINGS
     scopes = rules.SCOPES
-    video_spec = rules.VIDEO
+    post_types = rules.POST_TYPES
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     max_stats = 20

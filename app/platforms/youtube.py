@@ -67,7 +67,8 @@ class YouTube(YouTubeLastChunk):
     stage_ahead = timedelta(hours=24)
     settings = rules.SETTINGS
     scopes = rules.SCOPES
-    video_spec = rules.VIDEO
+    post_types = rules.POST_TYPES
+    type_of = staticmethod(rules.type_of)
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     scope_for = rules.SCOPE_FOR

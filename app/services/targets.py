@@ -250,7 +250,7 @@ def _media_error(video: Video, platform: str) -> dict[str, Any] | None:
     if video.state != "ready":
         reason = video.error or VideoValidationError("This video cannot be used.").to_dict()
         return target_error(**reason, platform=platform, kind="media")
-    problems = spec_problems(video, registry().get(platform))
+    problems = spec_problems(video, registry().get(platform), {})
     if not problems:
         return None
     details = {problem.rule: {"found": problem.measured, "allowed": problem.allowed} for problem in problems}

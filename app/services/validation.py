@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.domain import video_spec
 from app.domain.video_spec import VideoFacts
@@ -45,9 +46,9 @@ def target_problems(post: Post, item: Placed, *, granted: Collection[str]) -> It
     target, platform = item.target, registry().get(item.target.platform)
     if item.channel.status == "disconnected":
         yield "channel_id", "This channel is disconnected. Connect it again, or leave it out."
-    yield from (("video_id", message) for message in video_problems(item.video, platform))
-    title, caption = effective_texts(post, target)
     options = effective_options(post, target)
+    yield from (("video_id", message) for message in video_problems(item.video, platform, options))
+    title, caption = effective_texts(post, target)
     for problem in platform.validate(title=title, caption=caption, options=options):
         yield problem.field, problem.message
     chosen = with_defaults(platform.options, options)
@@ -61,20 +62,21 @@ def effective_texts(post: Post, target: Target) -> tuple[str, str]:
     return title, post.caption if target.caption is None else target.caption
 
 
-def video_problems(video: Video, platform: Platform) -> list[str]:
+def video_problems(video: Video, platform: Platform, options: Mapping[str, Any]) -> list[str]:
     """Return why this video cannot go to this platform; of one that is still measured nothing is known yet."""
     if video.state == "rejected":
         return [f"This video was rejected: {(video.error or {}).get('message', 'it cannot be used')}"]
     if video.state == "archived":
         return ["The file of this video was deleted. Upload it again."]
-    return [f"{platform.label}: {problem.message}" for problem in spec_problems(video, platform)]
+    return [f"{platform.label}: {problem.message}" for problem in spec_problems(video, platform, options)]
 
 
-def spec_problems(video: Video, platform: Platform) -> list[video_spec.Problem]:
-    """Return the platform's limits this video breaks.
+def spec_problems(video: Video, platform: Platform, options: Mapping[str, Any]) -> list[video_spec.Problem]:
+    """Return the platform's limits this video breaks, as what these options make of it.
 
     Also those a conversion could mend: until there are conversions, what is uploaded is what goes out.
     """
     if video.facts is None:
         return []
-    return video_spec.problems(VideoFacts.from_dict(video.facts), platform.video_spec)
+    facts = VideoFacts.from_dict(video.facts)
+    return video_spec.problems(facts, platform.spec_for(facts, options))
