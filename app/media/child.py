@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -10,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.exceptions import VideoProcessingError
 
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+# HOME, so that Python does not look for it in the list of users, which may be on another server.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/"}
 QUIET_SECONDS = 1.0  # how long a watched child may be silent before its watcher is asked
 MAX_READ = 65536
 MAX_COMPLAINTS = 8192  # bytes of standard error that are kept
@@ -64,8 +64,8 @@ def run_limited(command: list[str], *, limits: Limits, seconds: float) -> Ended:
 
 
 def _confined(command: list[str], limits: Limits) -> list[str]:
-    own = [sys.executable, "-I", "-S", str(_CONFINE), json.dumps(asdict(limits)), str(os.getpid())]
-    return [*own, *command]
+    numbers = (limits.cpu, limits.memory, limits.file, os.getpid())
+    return [sys.executable, "-I", "-S", str(_CONFINE), *map(str, numbers), *command]
 
 
 def run_watched(

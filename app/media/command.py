@@ -76,6 +76,7 @@ class Job:
 def arguments(job: Job, *, budget: int | None) -> list[str]:
     """Return the whole command. `budget`: bytes the file may have, None: as many as it takes."""
     guards = ["-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-progress", "pipe:1", "-nostats"]
+    end = ["-t", f"{job.seconds:.6f}"] if job.is_cut else []
     metadata = ["-map_metadata", "-1", "-map_chapters", "-1", "-sn", "-dn"]
     mp4 = ["-use_editlist", "0", "-movflags", "+faststart+negative_cts_offsets", "-f", "mp4"]
     return [
@@ -83,6 +84,7 @@ def arguments(job: Job, *, budget: int | None) -> list[str]:
         *_input(job),
         *_picture(job, budget),
         *_sound(job),
+        *end,
         *metadata,
         *mp4,
         f"file:{job.out}",

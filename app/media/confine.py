@@ -1,12 +1,10 @@
-"""Limits itself, then becomes another program. Run as a script: `confine.py LIMITS PARENT PROGRAM ARGS...`.
+"""Limits itself, then becomes another program. Run as a script: `confine.py CPU MEMORY FILE PARENT PROGRAM ARGS...`.
 
 It imports nothing of ours and little of Python's, because it starts before every measuring and converting.
-LIMITS is JSON: {"cpu": seconds, "memory": bytes, "file": bytes}.
+CPU in seconds, MEMORY (address space) and FILE (one written file) in bytes, PARENT a process id.
 """
 
-import contextlib
 import ctypes
-import json
 import os
 import resource
 import signal
@@ -17,8 +15,10 @@ CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
 
 
 def limit(kind: int, amount: int) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a lower hard limit is already there
+    try:
         resource.setrlimit(kind, (amount, amount))
+    except (OSError, ValueError):
+        return  # a lower hard limit is already there
 
 
 def without_network() -> bool:
@@ -34,17 +34,17 @@ def die_with_parent(parent: int) -> None:
 
 
 def main() -> None:
-    limits = json.loads(sys.argv[1])
+    cpu, memory, file, parent = map(int, sys.argv[1:5])
     if sys.platform == "linux":
         without_network()
-        die_with_parent(int(sys.argv[2]))
-    limit(resource.RLIMIT_CPU, limits["cpu"])
-    limit(resource.RLIMIT_FSIZE, limits["file"])
+        die_with_parent(parent)
+    limit(resource.RLIMIT_CPU, cpu)
+    limit(resource.RLIMIT_FSIZE, file)
     limit(resource.RLIMIT_NOFILE, 64)
     limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_AS, limits["memory"])
+    limit(resource.RLIMIT_AS, memory)
     try:
-        os.execv(sys.argv[3], sys.argv[3:])  # noqa: S606 - the program is named by app/media/child.py
+        os.execv(sys.argv[5], sys.argv[5:])  # noqa: S606 - the program is named by app/media/child.py
     except OSError:
         sys.exit(127)  # what shells answer for a command that cannot be run
 

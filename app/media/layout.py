@@ -17,7 +17,7 @@ from app.media.sniff import Container
 ReadAt = Callable[[int, int], bytes]  # (offset, length) -> at most length bytes
 
 MAX_BOXES = 100_000  # a file of fragments has one pair each; beyond this nobody made it to be watched
-_NESTED = {b"moov", b"trak", b"edts"}
+_EDIT_LIST = (b"trak", b"edts", b"elst")  # where it lies in the index; no deeper is looked
 _UNKNOWN_SIZES = {2 ** (7 * width) - 1 for width in range(1, 9)}  # RFC 8794, 6.2
 
 
@@ -74,9 +74,10 @@ def _inspect_iso(read_at: ReadAt, size: int) -> Layout:
     return Layout(is_fast_start=index.start < media.start, has_edit_list=_has_edit_list(read_at, index))
 
 
-def _has_edit_list(read_at: ReadAt, parent: _Box) -> bool:
+def _has_edit_list(read_at: ReadAt, parent: _Box, path: tuple[bytes, ...] = _EDIT_LIST) -> bool:
+    kind, *deeper = path
     for box in _boxes(read_at, parent.body, parent.end):
-        if box.kind == b"elst" or (box.kind in _NESTED and _has_edit_list(read_at, box)):
+        if box.kind == kind and (not deeper or _has_edit_list(read_at, box, tuple(deeper))):
             return True
     return False
 
@@ -110,6 +111,7 @@ def _box(header: bytes, offset: int, end: int) -> _Box:
 def _require_ebml(read_at: ReadAt, size: int) -> None:
     header_size, width = _vint(read_at(4, 8))
     segment = 4 + width + header_size
+    _require(0, segment, size)
     identifier = read_at(segment, 4)
     if identifier != b"\x18\x53\x80\x67":
         raise VideoValidationError(
