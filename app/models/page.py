@@ -11,12 +11,12 @@ import binascii
 import json
 import uuid
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true, union_all
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeDecorator
 
@@ -26,6 +26,8 @@ from app.extensions import db
 
 T = TypeVar("T")
 Column = InstrumentedAttribute[Any]
+Within = tuple[Any, Any]
+ANYWHERE: Within = (None, None)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,18 @@ class Page(Generic[T]):
         return {"next_cursor": self.next_cursor, "has_more": self.next_cursor is not None}
 
 
+@dataclass(frozen=True)
+class _Order:
+    """Columns and their direction."""
+
+    columns: Sequence[Column]
+    newest_first: bool
+
+    def of(self, columns: Sequence[ColumnElement[Any]] | Sequence[Column]) -> list[ColumnElement[Any]]:
+        """Return what orders by these columns, which stand for ours."""
+        return [column.desc() if self.newest_first else column.asc() for column in columns]
+
+
 def paginate(
     query: Select[T],
     *,
@@ -47,44 +61,92 @@ def paginate(
     limit: int,
     cursor: str | None = None,
     newest_first: bool = True,
+    within: Within = ANYWHERE,
+    parts: Sequence[ColumnElement[bool]] = (),
 ) -> Page[T]:
     """Return at most `limit` rows of `query` (a select of one model) after `cursor`, ordered by `by`.
 
-    The last column of `by` must be unique, usually the id. NULLs come last in either direction. Raises
-    ValidationError when the cursor is broken or belongs to another list.
+    The last column of `by` must be unique, usually the id; only the first may be nullable, and NULLs come last
+    in either direction. `within`: where the first column's values begin, and where they end (exclusive).
+    `parts` are conditions of which each row of `query` meets exactly one, for filters that no single index
+    serves in this order: each part is read by its own index as far as the page needs, and the parts are merged,
+    so that a page costs the same however many rows there are. Raises ValidationError when the cursor is broken
+    or belongs to another list.
     """
-    if cursor:
-        query = query.where(_after(by, _decode(cursor, by), newest_first))
-    ordered = query.order_by(*(_ordered(column, newest_first) for column in by)).limit(limit + 1)
-    rows = db.session.scalars(ordered).all()
+    after = _decode(cursor, by) if cursor else None
+    rows: list[T] = []
+    for section, order in _sections(_Order(by, newest_first), after, within):
+        left = limit + 1 - len(rows)
+        if left > 0 and parts:
+            rows += _merged(query, [part & section for part in parts], order, left)
+        elif left > 0:
+            rows += db.session.scalars(query.where(section).order_by(*order.of(order.columns)).limit(left))
     more = len(rows) > limit
     return Page(rows[:limit], _encode(rows[limit - 1], by) if more else None)
 
 
-def _ordered(column: Column, newest_first: bool) -> ColumnElement[Any]:  # noqa: FBT001
-    order = column.desc() if newest_first else column.asc()
-    return order.nulls_last() if _nullable(column) else order
+def _sections(
+    order: _Order, after: Sequence[Any] | None, within: Within
+) -> Iterator[tuple[ColumnElement[bool], _Order]]:
+    """Yield what follows the cursor, and its order: rows with a value first, then those without.
+
+    Two queries, for no index answers one that puts NULLs last on both databases.
+    """
+    first, rest = order.columns[0], _Order(order.columns[1:], order.newest_first)
+    bounds = _bounds(order, after, within)
+    if after is None or after[0] is not None or not _nullable(first):
+        beyond = _after(order, after) if after else true()
+        # Without a bound only: SQLite takes "is not null" for one, and then looks for no other.
+        yield and_(beyond, *bounds) if bounds or not _nullable(first) else first.is_not(None), order
+    if _nullable(first) and within == ANYWHERE:
+        yield first.is_(None) & (_after(rest, after[1:]) if after and after[0] is None else true()), rest
+
+
+def _bounds(order: _Order, after: Sequence[Any] | None, within: Within) -> list[ColumnElement[bool]]:
+    """Return where the first column begins and ends, each said once: an index is entered at one of them.
+
+    A cursor's value is one of them, said besides the cursor itself, which no index can be entered with.
+    """
+    first, (low, high) = order.columns[0], within
+    reached = after[0] if after else None
+    bounds = []
+    if reached is not None and order.newest_first and (high is None or reached < high):
+        bounds, high = [first <= reached], None
+    if reached is not None and not order.newest_first and (low is None or reached > low):
+        low = reached
+    bounds += [first >= low] if low is not None else []
+    return bounds + ([first < high] if high is not None else [])
+
+
+def _merged(query: Select[T], parts: Sequence[ColumnElement[bool]], order: _Order, limit: int) -> Iterable[T]:
+    """Return the first rows of all parts together, each part read no further than `limit`.
+
+    First their ids, then the rows: a planner that sees both at once may walk through everything instead.
+    """
+    pieces = [
+        select(*order.columns).where(part).order_by(*order.of(order.columns)).limit(limit).subquery()
+        for part in parts
+    ]
+    together = union_all(*(select(piece) for piece in pieces)).subquery()
+    merged = [together.c[column.key] for column in order.columns]
+    ids = db.session.scalars(select(merged[-1]).order_by(*order.of(merged)).limit(limit)).all()
+    rows = db.session.scalars(query.where(order.columns[-1].in_(ids))).all() if ids else ()
+    place = {id_: number for number, id_ in enumerate(ids)}
+    return sorted(rows, key=lambda row: place[getattr(row, order.columns[-1].key)])
 
 
 def _nullable(column: Column) -> bool:
     return bool(column.property.columns[0].nullable)
 
 
-def _after(columns: Sequence[Column], values: Sequence[Any], newest_first: bool) -> ColumnElement[bool]:  # noqa: FBT001
-    column, value = columns[0], values[0]
-    rest = _after(columns[1:], values[1:], newest_first) if len(columns) > 1 else None
-    if value is None:
-        return and_(column.is_(None), rest) if rest is not None else column.is_(None)
-    beyond: ColumnElement[bool] = column < value if newest_first else column > value
-    if _nullable(column):
-        beyond = or_(beyond, column.is_(None))
-    if rest is None:
+def _after(order: _Order, values: Sequence[Any]) -> ColumnElement[bool]:
+    column, value = order.columns[0], values[0]
+    beyond: ColumnElement[bool] = column < value if order.newest_first else column > value
+    if len(values) == 1:
         return beyond
-    reached = or_(beyond, and_(column == value, rest))
-    if _nullable(column):
-        return reached
-    # Said twice for the planner: the plain bound lets it start in the middle of the index.
-    return and_(column <= value if newest_first else column >= value, reached)
+    return or_(
+        beyond, and_(column == value, _after(_Order(order.columns[1:], order.newest_first), values[1:]))
+    )
 
 
 # -- the cursor

@@ -22,7 +22,7 @@ from app.schemas.targets import (
     TargetSchema,
     TargetsQuerySchema,
 )
-from app.services import edits, removal, stats, targets
+from app.services import edits, removal, stats, targets, worklist
 from app.services.stats import Figures
 
 blp = Blueprint("targets", __name__, description="Targets: a post on one channel, with its own state.")
@@ -34,7 +34,7 @@ blp = Blueprint("targets", __name__, description="Targets: a post on one channel
 @blp.response(200, page_schema(TargetSchema))
 def list_targets(query: dict[str, Any]) -> Page[Target]:
     """List targets by the time they are due: what is planned, what went out, what needs somebody."""
-    return targets.list_targets(principal(), **query)
+    return worklist.list_targets(principal(), **query)
 
 
 @blp.get("/targets/<uuid:target_id>")

@@ -135,6 +135,11 @@ class NewPostQuerySchema(Schema):
 
 class PostsQuerySchema(PageQuerySchema):
     status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
+    sort = fields.String(
+        load_default="-created_at",
+        validate=validate.OneOf(("-created_at", "created_at")),
+        metadata={"description": "-created_at: newest first."},
+    )
 
 
 class PostSchema(Schema):

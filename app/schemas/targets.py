@@ -57,6 +57,11 @@ class TargetsQuerySchema(PageQuerySchema):
     needs_action = fields.Boolean(
         load_default=None, metadata={"description": "Those that go no further without a person."}
     )
+    sort = fields.String(
+        load_default="due_at",
+        validate=validate.OneOf(("due_at", "-due_at")),
+        metadata={"description": "-due_at: latest first. Drafts without a time come last in either."},
+    )
 
 
 class RetrySchema(Schema):

@@ -116,13 +116,19 @@ def show(principal: Principal, post_id: uuid.UUID) -> Post:
 
 
 def list_posts(
-    principal: Principal, *, limit: int, cursor: str | None = None, status: str | None = None
+    principal: Principal,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    status: str | None = None,
+    sort: str = "-created_at",
 ) -> Page[Post]:
-    """Return the workspace's posts with their targets, newest first."""
+    """Return the workspace's posts with their targets; `sort`: -created_at, newest first, or created_at."""
     query = select(Post).where(Post.workspace_id == principal.workspace_id)
     if status:
         query = query.where(Post.status == status)
-    return paginate(_whole(query), by=(Post.id,), limit=limit, cursor=cursor)
+    newest_first = sort == "-created_at"
+    return paginate(_whole(query), by=(Post.id,), limit=limit, cursor=cursor, newest_first=newest_first)
 
 
 # -- stopping

@@ -1,19 +1,18 @@
-"""Targets: the worklist, and what a person may do with a single one. Editing is in `edits`."""
+"""Targets: what a person may do with a single one. Editing is in `edits`, the list in `worklist`."""
 
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
 from app.domain import schedule
 from app.domain.principal import Principal
 from app.domain.target_error import target_error
-from app.domain.target_state import BEFORE_INTENT, RETRYABLE, STATUS, WAITING, State
+from app.domain.target_state import BEFORE_INTENT, RETRYABLE, WAITING, State
 from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError, VideoValidationError
 from app.extensions import db
 from app.models import Attempt, Channel, Post, Target, Video
@@ -28,44 +27,9 @@ from app.services.platforms import registry
 from app.services.validation import Placed, check, spec_problems
 
 WHOLE = (joinedload(Target.channel), selectinload(Target.steps))  # what is shown of a target
-NEEDS_A_PERSON: tuple[State, ...] = ("unknown", "awaiting_user", "failed", "missed")
 
 
 # -- finding
-
-
-def list_targets(
-    principal: Principal,
-    *,
-    limit: int,
-    cursor: str | None = None,
-    status: str | None = None,
-    channel_id: uuid.UUID | None = None,
-    due_from: datetime | None = None,
-    due_to: datetime | None = None,
-    needs_action: bool | None = None,
-) -> Page[Target]:
-    """Return the workspace's targets by the time they are due, earliest first; drafts without a time last.
-
-    `due_to` is exclusive. `needs_action`: only those that go no further without a person (or only the others).
-    """
-    query = select(Target).where(Target.workspace_id == principal.workspace_id)
-    if status:
-        query = query.where(Target.state.in_([state for state, shown in STATUS.items() if shown == status]))
-    if channel_id:
-        query = query.where(Target.channel_id == channel_id)
-    if due_from:
-        query = query.where(Target.due_at >= due_from)
-    if due_to:
-        query = query.where(Target.due_at < due_to)
-    if needs_action is not None:
-        stuck = or_(
-            Target.state.in_(NEEDS_A_PERSON),
-            Target.state.in_(WAITING) & (func.coalesce(Target.hold, "") == "reconnect"),
-        )
-        query = query.where(stuck if needs_action else ~stuck)
-    query = query.options(*WHOLE)
-    return paginate(query, by=(Target.due_at, Target.id), limit=limit, cursor=cursor, newest_first=False)
 
 
 def get(principal: Principal, target_id: uuid.UUID) -> Target:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import and_, exists, or_, select, update
 
 from app import clock
 from app.domain.principal import Principal
 from app.domain.target_state import OPEN
+from app.domain.video_state import STATES
 from app.exceptions import PreconditionFailedError, ResourceNotFoundError, StateConflictError
 from app.extensions import db
 from app.models import Event, Post, Rendition, Target, Video
@@ -66,9 +67,10 @@ def list_videos(
     principal: Principal, *, limit: int, cursor: str | None = None, state: str | None = None
 ) -> Page[VideoView]:
     """Return the workspace's videos, newest first; deleted ones only when asked for."""
-    query = select(Video).where(Video.workspace_id == principal.workspace_id)
-    query = query.where(Video.state == state if state else Video.state != DELETED)
-    page = paginate(query, by=(Video.id,), limit=limit, cursor=cursor)
+    own = Video.workspace_id == principal.workspace_id
+    states = [state] if state else [each for each in STATES if each != DELETED]
+    parts = [and_(own, Video.state == each) for each in states]
+    page = paginate(select(Video).where(own), by=(Video.id,), limit=limit, cursor=cursor, parts=parts)
     return Page(_views(page.data, principal), page.next_cursor)
 
 
