@@ -13,7 +13,7 @@ from crash.world import LEASE, World
 
 ARMED = 30  # faults that wait to strike at a time
 PATIENCE = (
-    15.0  # seconds, and so many of the platform's posts, until an armed fault nobody meets is taken back
+    15.0  # seconds, and PASSERS_BY of the platform's posts, until an armed fault nobody meets is taken back
 )
 PASSERS_BY = 12
 AT_MOST = 150.0  # seconds

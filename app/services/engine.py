@@ -39,9 +39,7 @@ from app.services.slots import Done, Slot, arm, outcome_of
 
 logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
-ARMED_AHEAD = (
-    400  # commits that are armed at a time: each holds a connection, of 1,024 files a process may open,
-)
+ARMED_AHEAD = 400  # commits armed at a time: each holds a connection (a process may open 1,024 files)
 AHEAD_BYTES = 32_000_000  # and its last bytes; beyond this sum only as many as there are threads
 ASKED_BESIDE = 2  # questions asked at a time while commits are late,
 PRESSING = 15.0  # and only those whose lease ends within these seconds
