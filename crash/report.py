@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from app.extensions import db
-from app.models import Attempt, Event, Target
+from app.models import Attempt, Event, Step, Target
+from app.models.step import FIGURES
 from crash.oracle import WRONG, Finding
 from crash.plan import KINDS
 from crash.world import World
@@ -33,6 +34,11 @@ def story(world: World, finding: Finding) -> str:
             )
         query = select(Attempt).where(Attempt.target_id == target.id).order_by(Attempt.started_at)
         lines += [f"  ledger: {_attempt(attempt)}" for attempt in db.session.scalars(query)]
+        for step in db.session.scalars(select(Step).where(Step.target_id == target.id, Step.kind != FIGURES)):
+            lines.append(
+                f"  step: {step.kind} {step.state} fence {step.fence} starts {step.attempts} next {step.next_at} "
+                f"lease {step.lease_until} {step.error or ''}"
+            )
         query_events = select(Event).where(Event.target_id == target.id).order_by(Event.created_at)
         lines += [f"  event: {event.type} {event.created_at}" for event in db.session.scalars(query_events)]
         db.session.rollback()

@@ -33,7 +33,7 @@ from tests.servers import Postgres, postgres_server, redis_server
 
 WORKERS = "dispatcher=2,stage=5,commit=4,default=3"
 LEASE = 45 / FACTOR  # the longest; a process that stands still longer has lost all of its work
-READY_SECONDS = 40.0
+STANDSTILL = 10.0  # seconds a process may take from its note to standing still
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,13 @@ class World:
         return list((self.rig.folder / "crash").glob("stopped.*"))
 
     def go_on(self, note: Path) -> None:
+        """Let a process go on. Its note is there a moment before it stands still, and a signal then would be lost."""
+        pid = int(note.suffix[1:])
+        deadline = time.monotonic() + STANDSTILL
+        while _state(pid) not in ("T", "") and time.monotonic() < deadline:
+            time.sleep(0.01)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(note.suffix[1:]), signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
         note.unlink(missing_ok=True)
 
     # -- the world's faults
@@ -285,6 +290,14 @@ def _end_by_environment(folder: Path, *, seconds: float = 10.0) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+
+
+def _state(pid: int) -> str:
+    """Return the kernel's letter for what a process does ("T": it stands still), empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def _environment(pid: int) -> list[bytes]:
