@@ -32,9 +32,12 @@ def play(
 ) -> Iterator[Found]:
     """Call `function` (of a module) with a lane's servers and each of `wanted`; yield what comes, as it comes."""
     count, context = min(lanes, len(wanted)), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=_open, initargs=(tuple(databases),)) as pool:
+    pool = ProcessPoolExecutor(count, context, initializer=_open, initargs=(tuple(databases),))
+    try:
         for done in as_completed([pool.submit(_call, function, asked) for asked in wanted]):
             yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def end(*_: object) -> None:
@@ -47,12 +50,21 @@ def end(*_: object) -> None:
 def _open(databases: tuple[Database, ...]) -> None:
     """Start this lane's servers; they end with it."""
     global _parts
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _leave)
     stack = ExitStack()
     _parts = stack.enter_context(servers(*databases))
     Finalize(None, stack.close, exitpriority=100)
 
 
+def _leave(*_: object) -> None:
+    """Unwind what is being played. The pool takes that for its result, and may hand out another."""
+    global _parts
+    if _parts is not None:
+        _parts = None
+        sys.exit(143)
+
+
 def _call(function: Callable[[Servers, Asked], Found], asked: Asked) -> Found:
-    assert _parts is not None
+    if _parts is None:
+        raise SystemExit(143)
     return function(_parts, asked)
