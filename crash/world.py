@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import sqlite3
 import tempfile
 import time
@@ -23,7 +21,7 @@ from app import clock
 from app.extensions import db
 from app.models import Channel, Credential, Target
 from app.services import adoption, instance
-from crash import wal
+from crash import processes, wal
 from crash.plan import Database
 from tests.database import migrate
 from tests.platforms.sources import Case
@@ -33,7 +31,6 @@ from tests.servers import Postgres, postgres_server, redis_server
 
 WORKERS = "dispatcher=2,stage=5,commit=4,default=3"
 LEASE = 45 / FACTOR  # the longest; a process that stands still longer has lost all of its work
-STANDSTILL = 10.0  # seconds a process may take from its note to standing still
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class World:
             return
         process.kill()
         process.wait(20)
-        _end_by_environment(self.rig.folder)
+        processes.end_all_of(self.rig.folder)
         for note in self.stopped():
             note.unlink()
 
@@ -115,13 +112,7 @@ class World:
         return list((self.rig.folder / "crash").glob("stopped.*"))
 
     def go_on(self, note: Path) -> None:
-        """Let a process go on. Its note is there a moment before it stands still, and a signal then would be lost."""
-        pid = int(note.suffix[1:])
-        deadline = time.monotonic() + STANDSTILL
-        while _state(pid) not in ("T", "") and time.monotonic() < deadline:
-            time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        processes.go_on(int(note.suffix[1:]))
         note.unlink(missing_ok=True)
 
     # -- the world's faults
@@ -272,36 +263,3 @@ def world(
 def _connect(rig: Rig, platform: str, number: int) -> uuid.UUID:
     rig.sandbox.sim.account(username(number), platform=platform)
     return rig.make_channel(username(number), platform=platform)
-
-
-def _end_by_environment(folder: Path, *, seconds: float = 10.0) -> None:
-    """SIGKILL every process that has this installation in its environment, until there is none.
-
-    A group is not enough: RQ gives each horse one of its own, and one may be forked in the last moment.
-    """
-    deadline = time.monotonic() + seconds
-    wanted = f"DATA_DIR={folder}".encode()
-    while time.monotonic() < deadline:
-        pids = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
-        left = [pid for pid in pids if pid != os.getpid() and wanted in _environment(pid)]
-        if not left:
-            return
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-
-
-def _state(pid: int) -> str:
-    """Return the kernel's letter for what a process does ("T": it stands still), empty when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
