@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 
-from app.services import measuring, uploads
+from app.services import measuring, thumbnails, uploads
 from jobs.runtime import app
 
 
 def measure_video(video_id: str, fence: int) -> None:
-    """Measure one video that arrived, and settle it."""
+    """Measure one video that arrived and settle it, or take the frame somebody wants as its picture."""
     with app().app_context():
         measuring.measure(uuid.UUID(video_id), fence)
+        thumbnails.make(uuid.UUID(video_id), fence)
 
 
 def expire_upload(upload_id: str, fence: int) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from app.embedded import find_ffmpeg
 from tests.skips import skip_or_fail
@@ -49,4 +52,26 @@ def make_clip(
         *extra,
     ]
     subprocess.run([*command, str(path)], check=True, timeout=60)
+    return path
+
+
+@cache
+def picture_bytes(kind: Literal["jpg", "png"] = "jpg", *, size: str = "320x240") -> bytes:
+    """Return a test picture."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"picture.{kind}"
+        source = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=1:duration=1", "-frames:v", "1"]
+        subprocess.run(
+            [ffmpeg(), "-nostdin", "-loglevel", "error", *source, str(path)], check=True, timeout=60
+        )
+        return path.read_bytes()
+
+
+def make_dull_clip(path: Path) -> Path:
+    """Write four seconds of video: two of black, one blurred, and one that is worth a look."""
+    dull = "color=black:size=320x240:rate=25:duration=2[black];testsrc2=size=320x240:rate=25:duration=2"
+    blurred = "gblur=sigma=20:enable='lt(t,1)'[bright];[black][bright]concat=n=2:v=1"
+    command = [ffmpeg(), "-nostdin", "-y", "-loglevel", "error", "-filter_complex", f"{dull},{blurred}"]
+    command += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)]
+    subprocess.run(command, check=True, timeout=60)
     return path

@@ -8,12 +8,13 @@ from app.media.abilities import Abilities, abilities
 from app.media.convert import Room, convert
 from app.media.layout import Layout, ReadAt, inspect_layout, read_at_path
 from app.media.measure import measure
+from app.media.pictures import MAX_IMAGE_BYTES, THUMBNAIL_PIXELS, best_moment, image, thumbnail
 from app.media.sniff import CONTENT_TYPES, EXTENSIONS, SNIFF_BYTES, Container, sniff
-from app.media.thumbnail import THUMBNAIL_PIXELS, thumbnail
 
 __all__ = [
     "CONTENT_TYPES",
     "EXTENSIONS",
+    "MAX_IMAGE_BYTES",
     "SNIFF_BYTES",
     "THUMBNAIL_PIXELS",
     "Abilities",
@@ -22,7 +23,9 @@ __all__ = [
     "ReadAt",
     "Room",
     "abilities",
+    "best_moment",
     "convert",
+    "image",
     "inspect_layout",
     "measure",
     "read_at_path",

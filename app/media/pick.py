@@ -76,8 +76,8 @@ def _worth(frame: Any) -> float:
     down = sum(map(abs, map(sub, gray, gray[width:])))
     sharpness = (across + down) / len(gray)
     if not DARK < mean < BRIGHT or deviation < FLAT:
-        return sharpness / 1000  # only if there is nothing else
-    return sharpness * min(deviation / ENOUGH, 1.0)
+        return float(sharpness / 1000)  # only if there is nothing else
+    return float(sharpness * min(deviation / ENOUGH, 1.0))
 
 
 if __name__ == "__main__":

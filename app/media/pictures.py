@@ -23,8 +23,22 @@ LIMITS = Limits(cpu=50, memory=4 * 1024**3, file=20 * 1024**2)
 IMAGE_LIMITS = Limits(cpu=12, memory=2 * 1024**3, file=20 * 1024**2)
 _PICK = Path(__file__).with_name("pick.py")
 _MAGIC = {b"\xff\xd8\xff": "jpeg_pipe", b"\x89PNG\r\n\x1a\n": "png_pipe"}
-_JUST_BEFORE = 0.002  # seconds; ffmpeg takes the first frame at or after a moment, which we give in milliseconds
-_ENDING = ["-map_metadata", "-1", "-an", "-sn", "-dn", "-frames:v", "1", "-c:v", "mjpeg", "-pix_fmt", "yuvj420p"]
+_JUST_BEFORE = (
+    0.002  # seconds; ffmpeg takes the first frame at or after a moment, which we give in milliseconds
+)
+_ENDING = [
+    "-map_metadata",
+    "-1",
+    "-an",
+    "-sn",
+    "-dn",
+    "-frames:v",
+    "1",
+    "-c:v",
+    "mjpeg",
+    "-pix_fmt",
+    "yuvj420p",
+]
 
 
 def best_moment(path: Path, *, duration: float) -> float:
@@ -98,11 +112,22 @@ def _made(
     guards += ["-protocol_whitelist", "file", "-format_whitelist", whitelist, *source, "-i", f"file:{path}"]
     size = f"scale=w='if(gte(iw,ih),min({pixels},iw),-2)':h='if(gte(iw,ih),-2,min({pixels},ih))'"
     filters = f"{size},{_LARGE_ENOUGH}" if is_image else size
-    result = ["-map", "0:v:0" if is_image else "0:V:0", "-vf", filters, *_ENDING, "-q:v", "3" if is_image else "4"]
+    result = [
+        "-map",
+        "0:v:0" if is_image else "0:V:0",
+        "-vf",
+        filters,
+        *_ENDING,
+        "-q:v",
+        "3" if is_image else "4",
+    ]
     limits, seconds = (IMAGE_LIMITS, IMAGE_SECONDS) if is_image else (LIMITS, SECONDS)
     out.unlink(missing_ok=True)
     command = [ffmpeg, *guards, *result, "-f", "mjpeg", f"file:{out}"]
-    return _has_picture(run_limited(command, limits=limits, seconds=seconds), out)
+    if _has_picture(run_limited(command, limits=limits, seconds=seconds), out):
+        return True
+    out.unlink(missing_ok=True)
+    return False
 
 
 # A filter that passes on nothing of a picture that is too small, so that none is written.

@@ -63,10 +63,18 @@ class Video(WorkMixin, Owned):
     thumbnail_key: Mapped[str | None] = mapped_column(default=None)
     thumbnail_backend: Mapped[str | None] = mapped_column(default=None)
     thumbnail_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
+    thumbnail_wanted: Mapped[float | None] = mapped_column(default=None)  # seconds; below 0: a good one
     thumbnail_at: Mapped[float | None] = mapped_column(default=None)  # seconds; None: an image that was sent
     archived_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     ready_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     version: Mapped[int] = mapped_column(default=1)
+
+    @classmethod
+    def locked(cls, video_id: uuid.UUID) -> Video | None:
+        """Return the row as it is now, held until the transaction ends; None when there is none."""
+        query = select(cls).where(cls.id == video_id).with_for_update()
+        found: Video | None = db.session.scalar(query.execution_options(populate_existing=True))
+        return found
 
 
 class Rendition(WorkMixin, Owned):

@@ -13,6 +13,7 @@ from typing import Any
 
 from app.domain.video_spec import VideoFacts, VideoSpec
 from app.exceptions import PlatformUploadError
+from app.platforms._covers import Cover
 from app.platforms._meta_rules import Row, Tables, passing, rate, refused
 from app.platforms.base import (
     Option,
@@ -92,6 +93,8 @@ REEL_SECONDS = (3.0, 90.0)
 REEL_SIDES = (540, 960)
 REEL_ASPECT = 9 / 16
 _ASPECT_TOLERANCE = 0.02  # 1080x1920 is exact; encoders round odd sizes by a pixel or two
+COVER = Cover("picture", source=SOURCE, checked_on="2026-11-23", advice="The shape of the video.")
+
 # What is no reel goes out as a video. Sizes and lengths of videos are unchecked.
 VIDEO = VideoSpec(
     source=SOURCE,

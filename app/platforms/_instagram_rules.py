@@ -14,6 +14,7 @@ from typing import Any
 from app import clock
 from app.domain.video_spec import VideoSpec
 from app.exceptions import PlatformAPIError, PlatformRateLimitError, PlatformUploadError
+from app.platforms._covers import Cover
 from app.platforms._meta_rules import Row, Tables, passing, refused
 from app.platforms.base import Login, Option, Problem, PublishRequest, Quota, Setting, StepKind, TextLimit
 
@@ -97,6 +98,14 @@ OPTIONS = (
     Option("first_comment", "string", "Written under the reel by the account once it is there."),
 )
 MAX_COLLABORATORS = 3
+
+COVER = Cover(
+    "picture",
+    source=SOURCE,
+    checked_on="2026-11-23",
+    advice="9:16, sRGB; the profile's grid crops it.",
+    max_bytes=8_000_000,  # "8 MB"
+)
 
 VIDEO = VideoSpec(
     source=SOURCE,

@@ -19,6 +19,7 @@ from app.exceptions import (
     PlatformRateLimitError,
     PlatformUploadError,
 )
+from app.platforms._covers import Cover
 from app.platforms.base import (
     Option,
     PostingOptions,
@@ -210,7 +211,10 @@ OPTIONS = (
     Option("brand_organic_toggle", "boolean", "Promotes the creator's own business.", default=False),
     Option("is_aigc", "boolean", "Label as made by AI.", default=False),
     Option("video_cover_timestamp_ms", "integer", "Frame used as cover, in milliseconds.", minimum=0),
+    Option("use_thumbnail", "boolean", "Use the frame the video's thumbnail shows as cover.", default=False),
 )
+
+COVER = Cover("frame", source=SOURCE, checked_on="2026-11-23")
 
 VIDEO = VideoSpec(
     source=SOURCE,
@@ -283,6 +287,8 @@ def post_info(request: PublishRequest) -> dict[str, Any]:
     chosen = with_defaults(OPTIONS, request.options)
     passed_on = ("privacy_level", "brand_content_toggle", "brand_organic_toggle", "is_aigc")
     info = {name: chosen[name] for name in (*passed_on, "video_cover_timestamp_ms") if name in chosen}
+    if chosen["use_thumbnail"] and request.thumbnail_at is not None:
+        info.setdefault("video_cover_timestamp_ms", round(request.thumbnail_at * 1000))
     info |= {f"disable_{what}": not chosen[f"allow_{what}"] for what in INTERACTIONS}
     return info | {"title": request.caption if request.caption.strip() else request.title}
 

@@ -32,6 +32,7 @@ from app.platforms._aftermath import (
     StepNotDone,
     StepUnknown,
 )
+from app.platforms._covers import Cover, Thumbnail, cover_problem
 from app.platforms._grants import Consent, Login, RemoteAccount, Tokens
 from app.platforms._options import (
     Option,
@@ -60,11 +61,11 @@ from app.platforms._results import (
 from app.platforms.http import HttpClient
 
 __all__ = [
-    "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "HandleDead", "LocateResult", "Login",
+    "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "Cover", "HandleDead", "LocateResult", "Login",
     "NotCommitted", "NotStaged", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit",
     "Problem", "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone",
-    "StepKind", "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Tokens", "Unknown", "Wait", "option_problems",
-    "text_problem", "with_defaults",
+    "StepKind", "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Thumbnail", "Tokens", "Unknown", "Wait",
+    "cover_problem", "option_problems", "text_problem", "with_defaults",
 ]  # fmt: skip
 
 Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
@@ -152,6 +153,7 @@ class PublishRequest:
     committed_at: datetime | None = None  # when the intent of the commit that is asked about was written
     doubt: str | None = None  # the platform's code in the answer that left that commit in doubt
     should_yield: Callable[[], bool] = lambda: False
+    thumbnail_at: float | None = None  # seconds; None: it shows no frame of the video
     thumbnail: Callable[[], ByteSource | None] = field(default=lambda: None, repr=False)
     public_link: Callable[[Literal["video", "thumbnail"]], str] = field(default=_no_link, repr=False)
     reserve: Callable[[str, int], None] = lambda _bucket, _cost: None
@@ -203,6 +205,7 @@ class Platform(abc.ABC):
     settings: ClassVar[tuple[Setting, ...]]
     scopes: ClassVar[tuple[str, ...]]
     post_types: ClassVar[Mapping[str, VideoSpec]]  # what a post can be there, and the limits of each kind
+    cover: ClassVar[Cover | None] = None  # what option `use_thumbnail` needs
     text_limits: ClassVar[tuple[TextLimit, ...]]
     options: tuple[Option, ...]  # of an instance they may differ, by its settings; so may the quotas
     quotas: tuple[Quota, ...] = ()

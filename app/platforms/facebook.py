@@ -79,6 +79,7 @@ class Facebook(Platform):
     scopes = rules.SCOPES
     post_types = rules.SPECS
     type_of = staticmethod(rules.type_of)
+    cover = rules.COVER
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     step_kinds = rules.STEP_KINDS

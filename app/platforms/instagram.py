@@ -81,6 +81,7 @@ class Instagram(Platform):
     settings = rules.SETTINGS
     scopes = rules.SCOPES
     post_types = rules.POST_TYPES
+    cover = rules.COVER
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     quotas = rules.QUOTAS

@@ -125,6 +125,7 @@ class Registry:
             "options": [_plain(option) for option in platform.options],
             "limits": {
                 "video": _plain(platform.post_types),
+                "cover": _plain(platform.cover) if platform.cover else None,
                 "texts": [_plain(limit) for limit in platform.text_limits],
                 "quotas": [_plain(quota) for quota in platform.quotas],
             },

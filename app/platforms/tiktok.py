@@ -78,6 +78,7 @@ class TikTok(TikTokAccount):
     settings = rules.SETTINGS
     scopes = rules.SCOPES
     post_types = rules.POST_TYPES
+    cover = rules.COVER
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     max_stats = 20

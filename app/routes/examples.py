@@ -28,6 +28,7 @@ BULK_POST = {
 }  # fmt: skip
 
 BODIES: Mapping[str, Any] = {
+    "choose_video_thumbnail": {"at_seconds": 3.2},
     "create_api_key": {"name": "spreadsheet", "scopes": ["read", "write", "publish"]},
     "create_connection": {"platform": registry.names()[0]},
     "create_invitation": {"email": "ada@example.com", "role": "editor"},

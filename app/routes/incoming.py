@@ -21,6 +21,7 @@ from app.services.uploads import Incoming
 CHUNK = 128 * 1024
 FORM_MEMORY = 1024**2  # bytes of boundary, headers and texts of a form that may be held
 MAX_PARTS = 16
+PICTURES = ("image/jpeg", "image/png")
 MAX_FILENAME = 255
 CUT_OFF = "The upload ended early: fewer bytes arrived than were announced. Send it again."
 
@@ -54,6 +55,20 @@ def incoming_video(request: Request, query: Mapping[str, str]) -> Incoming:
     return RawBody(
         request.stream, filename=clean_filename(name), total_bytes=request.content_length, texts=texts
     )
+
+
+def incoming_picture(request: Request) -> RawBody:
+    """Return the body as a picture to be read. Raises UnsupportedMediaType."""
+    if request.mimetype not in PICTURES:
+        found = request.mimetype or "nothing"
+        raise UnsupportedMediaType(f"Send the picture as {' or '.join(PICTURES)}, not as {found}.")
+    return RawBody(request.stream, filename="", total_bytes=request.content_length, texts={})
+
+
+def picture_documentation() -> dict[str, Any]:
+    """Return the request body as OpenAPI shows it: a picture."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {"required": True, "content": dict.fromkeys(PICTURES, binary)}
 
 
 def _refuse_long_form(announced: int | None) -> None:

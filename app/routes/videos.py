@@ -11,10 +11,16 @@ from flask.typing import ResponseReturnValue
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
 from app.routes.idempotency import once_streamed, wanted_version
-from app.routes.incoming import form_documentation, incoming_video
+from app.routes.incoming import form_documentation, incoming_picture, incoming_video, picture_documentation
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
-from app.schemas.videos import NewVideoQuerySchema, VideoChangesSchema, VideoSchema, VideosQuerySchema
+from app.schemas.videos import (
+    NewVideoQuerySchema,
+    ThumbnailChoiceSchema,
+    VideoChangesSchema,
+    VideoSchema,
+    VideosQuerySchema,
+)
 from app.services import videos
 from app.services.videos import VideoView
 
@@ -98,6 +104,30 @@ def get_video_file(video_id: uuid.UUID) -> ResponseReturnValue:
 def get_video_thumbnail(video_id: uuid.UUID) -> ResponseReturnValue:
     """Get a picture of the video (JPEG)."""
     return redirect(videos.thumbnail_link(principal(), video_id))
+
+
+@blp.put("/videos/<uuid:video_id>/thumbnail")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(ThumbnailChoiceSchema)
+@blp.response(202, VideoSchema)
+def choose_video_thumbnail(body: dict[str, Any], video_id: uuid.UUID) -> VideoView:
+    """Choose the frame a video is shown by. It is taken afterwards: see `thumbnail_pending`.
+
+    Posts whose options say so use it as their cover.
+    """
+    return videos.choose_thumbnail(principal(), video_id, at_seconds=body["at_seconds"])
+
+
+@blp.put("/videos/<uuid:video_id>/thumbnail/image")
+@blp.requires(role="editor", scope="write", body_limit=None)
+@blp.response(200, VideoSchema)
+@blp.doc(requestBody=picture_documentation())
+def put_video_thumbnail(video_id: uuid.UUID) -> VideoView:
+    """Send a picture to show a video by: a JPEG or PNG as the body.
+
+    It is decoded and written anew as a JPEG of at most 1920 pixels; what else was in the file is gone.
+    """
+    return videos.put_thumbnail(principal(), video_id, incoming_picture(request))
 
 
 def _etag(view: VideoView) -> dict[str, str]:

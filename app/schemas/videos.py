@@ -36,6 +36,19 @@ class VideoChangesSchema(VideoTextsSchema):
             raise ValidationError("Say what to change: title or description.")
 
 
+class ThumbnailChoiceSchema(Schema):
+    at_seconds = fields.Float(
+        load_default=None,
+        allow_none=True,
+        allow_nan=False,
+        validate=validate.Range(min=0),
+        metadata={
+            "description": "The frame shown at this time. Left out or null: a good one is chosen, "
+            "neither black nor blurred."
+        },
+    )
+
+
 class VideosQuerySchema(PageQuerySchema):
     state = fields.String(
         load_default=None,
@@ -68,6 +81,17 @@ class VideoSchema(Schema):
     )
     file_url = fields.Url(allow_none=True, required=True)
     thumbnail_url = fields.Url(allow_none=True, required=True)
+    thumbnail_at = fields.Float(
+        allow_none=True,
+        required=True,
+        metadata={
+            "description": "Seconds into the video of the frame it shows; null: a picture that was sent."
+        },
+    )
+    thumbnail_pending = fields.Boolean(
+        required=True,
+        metadata={"description": "Is another frame being taken? The old one is shown until then."},
+    )
     created_at = Instant(required=True)
     updated_at = Instant(required=True)
     ready_at = Instant(allow_none=True, required=True)

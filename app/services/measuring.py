@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from app import clock
-from app.domain.video_spec import VideoFacts
 from app.domain.video_state import VideoState, may_move
-from app.embedded import find_ffmpeg
 from app.exceptions import AppException, StorageError, VideoProcessingError, VideoValidationError
-from app.extensions import db, settings
+from app.extensions import db
 from app.logging_config import bind_context, get_logger
 from app.media import measure as measure_file
-from app.media import thumbnail
 from app.models import Event, Video
 from app.queue import wake_dispatcher
-from app.services import leases, targets
-from app.storage import get_storage, new_key
+from app.services import leases, targets, thumbnails
+from app.storage import get_storage
 
 logger = get_logger(__name__)
 AGAIN_AFTER = timedelta(seconds=60)  # when the trouble is ours (store, ffmpeg), not the file's
-MAX_THUMBNAIL_AT = 1.0  # seconds; many videos begin with a black frame
 
 
 def measure(video_id: uuid.UUID, fence: int) -> None:
@@ -36,14 +30,14 @@ def measure(video_id: uuid.UUID, fence: int) -> None:
     try:
         with leases.renewed(Video, video_id, fence), get_storage(place[0]).local_path(place[1]) as path:
             facts = measure_file(path)
-            picture = _store_thumbnail(video_id, path, facts)
+            picture = thumbnails.first(place[2], video_id, path, facts)
     except VideoValidationError as error:
         _settle(video_id, fence, "rejected", error=error.to_dict())
     except AppException as error:
         _postpone(video_id, fence, error)
     else:
-        columns = {"facts": facts.to_dict(), "ready_at": clock.now(), **picture}
-        _settle(video_id, fence, "ready", error=None, **columns)
+        columns = {"facts": facts.to_dict(), "ready_at": clock.now()}
+        _settle(video_id, fence, "ready", picture=picture, error=None, **columns)
 
 
 def give_up(video_id: uuid.UUID, fence: int) -> None:
@@ -52,44 +46,26 @@ def give_up(video_id: uuid.UUID, fence: int) -> None:
         "Measuring this video ended its process several times, so it cannot be used. Export it again as MP4."
     )
     _settle(video_id, fence, "rejected", error=error.to_dict())
+    thumbnails.give_up(video_id, fence)  # of one that was ready already
 
 
-def _take(video_id: uuid.UUID, fence: int) -> tuple[str, str] | None:
-    """Return where the video's file is (backend, key), if it is still ours; no transaction is open afterwards."""
+def _take(video_id: uuid.UUID, fence: int) -> tuple[str, str, uuid.UUID] | None:
+    """Return where the video's file is (backend, key) and whose, if it is still ours. Ends the transaction."""
     row = db.session.get(Video, video_id, populate_existing=True)
     is_ours = row is not None and row.fence == fence and row.state == "processing"
-    place = (row.backend, row.key) if row is not None and is_ours else None
+    place = (row.backend, row.key, row.workspace_id) if row is not None and is_ours else None
     db.session.rollback()
     return place
 
 
-def _store_thumbnail(video_id: uuid.UUID, path: Path, facts: VideoFacts) -> dict[str, Any]:
-    """Store the video's picture and return its columns; none without one, which keeps nobody from publishing."""
-    ffmpeg = find_ffmpeg(settings().ffmpeg_path)
-    if ffmpeg is None:
-        logger.warning("no ffmpeg: a video has no thumbnail. Run `flask doctor`.")
-        return {}
-    folder = settings().data_dir / "tmp"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="thumbnail-") as private:
-        out = Path(private) / "thumbnail.jpg"
-        try:
-            thumbnail(
-                path, at_seconds=min(MAX_THUMBNAIL_AT, facts.duration_seconds / 2), out=out, ffmpeg=ffmpeg
-            )
-        except (VideoValidationError, VideoProcessingError) as error:
-            logger.warning("a video has no thumbnail: %s", error.message)
-            return {}
-        store = get_storage()
-        stored = store.put_file(new_key("videos", video_id, "thumbnail.jpg"), out)
-        return {
-            "thumbnail_key": stored.key,
-            "thumbnail_backend": store.backend,
-            "thumbnail_bytes": stored.size,
-        }
-
-
-def _settle(video_id: uuid.UUID, fence: int, state: VideoState, **columns: Any) -> None:
+def _settle(
+    video_id: uuid.UUID,
+    fence: int,
+    state: VideoState,
+    *,
+    picture: thumbnails.Picture | None = None,
+    **columns: Any,
+) -> None:
     """Write how the measuring ended, under the fence, together with what it means for waiting posts. Commits."""
     assert may_move("processing", state)
     owned = leases.write(
@@ -100,6 +76,8 @@ def _settle(video_id: uuid.UUID, fence: int, state: VideoState, **columns: Any) 
     if row is None:
         db.session.rollback()
         return
+    if picture is not None and row.thumbnail_key is None:  # nobody sent one meanwhile
+        thumbnails.give(row, picture)
     Event.record(f"video.{state}", workspace_id=row.workspace_id, subject_id=video_id)
     targets.media_settled(video_id)
     db.session.commit()

@@ -197,6 +197,7 @@ def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest
         remote_id=target.remote_id,
         committed_at=target.committed_at,
         doubt=_doubt(target),
+        thumbnail_at=video.thumbnail_at,
         thumbnail=partial(originals.thumbnail_source, video),
         public_link=partial(originals.public_link, video),
     )

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 
+from sqlalchemy import delete
+
 from app import clock
 from app.extensions import db
 from app.models import Upload, Video
@@ -17,6 +19,7 @@ from app.models.base import new_id
 
 KIND = "removal"
 AT_ONCE = timedelta(0)
+UNLESS_KEPT = timedelta(hours=1)  # what is not kept by then is not wanted
 
 
 def plan(
@@ -31,6 +34,23 @@ def plan(
         for backend, key in files
         if backend and key
     )  # fmt: skip
+
+
+def unless_kept(workspace_id: uuid.UUID, backend: str, key: str) -> uuid.UUID:
+    """Name a file before it is stored: it goes in an hour, unless `keep` is told otherwise. Commits."""
+    at = clock.now() + UNLESS_KEPT
+    row = Upload(
+        id=new_id(), workspace_id=workspace_id, kind=KIND, backend=backend, key=key, expires_at=at, next_at=at
+    )  # fmt: skip
+    db.session.add(row)
+    db.session.commit()
+    return row.id
+
+
+def keep(row_id: uuid.UUID) -> bool:
+    """Keep the file, in the transaction in which another row names it; False when it is going already."""
+    kept = db.session.execute(delete(Upload).where(Upload.id == row_id, Upload.fence == 0))
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
 
 
 def original(video: Video) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from app.domain.video_spec import VideoFacts
 from app.exceptions import PlatformValidationError
 from app.models import Channel, Post, Target, Video
 from app.platforms.base import Platform, with_defaults
-from app.services import permissions, posting
+from app.services import covers, permissions, posting
 from app.services.platforms import registry
 from app.services.publishing import effective_options
 
@@ -53,6 +53,7 @@ def target_problems(post: Post, item: Placed, *, granted: Collection[str]) -> It
         yield problem.field, problem.message
     chosen = with_defaults(platform.options, options)
     yield from permissions.problems(platform, chosen, granted=granted)
+    yield from covers.problems(platform, chosen, video=item.video)
     yield from posting.problems(platform, chosen, channel=item.channel, video=item.video)
 
 

@@ -21,8 +21,9 @@ from app.models import Event, Post, Rendition, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import files, originals, removals, uploads
+from app.services import files, originals, removals, thumbnails, uploads
 from app.services.idempotency import Remember, forget
+from app.storage.base import Readable
 
 SHOWN_BLOCKERS = 10
 DELETED = "archived"
@@ -44,6 +45,8 @@ class VideoView:
     error: JsonObject | None
     file_url: str | None
     thumbnail_url: str | None
+    thumbnail_at: float | None
+    thumbnail_pending: bool
     created_at: datetime
     updated_at: datetime
     ready_at: datetime | None
@@ -98,6 +101,18 @@ def thumbnail_link(principal: Principal, video_id: uuid.UUID) -> str:
     return _required(get(principal, video_id).thumbnail_url, "Thumbnail", video_id)
 
 
+def choose_thumbnail(principal: Principal, video_id: uuid.UUID, *, at_seconds: float | None) -> VideoView:
+    """Have a frame made the video's picture; see `thumbnails.choose`."""
+    thumbnails.choose(principal, video_id, at_seconds=at_seconds)
+    return get(principal, video_id)
+
+
+def put_thumbnail(principal: Principal, video_id: uuid.UUID, stream: Readable) -> VideoView:
+    """Make a picture the video's own; see `thumbnails.put_image`."""
+    thumbnails.put_image(principal, video_id, stream)
+    return get(principal, video_id)
+
+
 def file_link(principal: Principal, video_id: uuid.UUID) -> str:
     """Return a signed link to the video's file. Raises ResourceNotFoundError when it was deleted."""
     return _required(get(principal, video_id).file_url, "File", video_id)
@@ -131,7 +146,7 @@ def delete(principal: Principal, video_id: uuid.UUID) -> None:
     if is_told_of:
         video.state, video.archived_at = DELETED, video.archived_at or clock.now()
         video.next_at, video.fence, video.version = None, video.fence + 1, video.version + 1
-        video.thumbnail_key = video.thumbnail_backend = video.thumbnail_bytes = None
+        video.thumbnail_key = video.thumbnail_backend = video.thumbnail_bytes = video.thumbnail_at = None
     else:
         db.session.delete(video)
     db.session.commit()
@@ -183,7 +198,7 @@ def _view(video: Video) -> VideoView:
 
 _COLUMNS = (
     "id", "title", "description", "filename", "content_type", "size_bytes", "sha256", "state", "facts", "error",
-    "created_at", "updated_at", "ready_at", "version",
+    "created_at", "updated_at", "ready_at", "version", "thumbnail_at",
 )  # fmt: skip
 
 
@@ -198,4 +213,5 @@ def _links(video: Video) -> dict[str, Any]:
         if has_file
         else None,
         "thumbnail_url": originals.thumbnail_link(video),
+        "thumbnail_pending": video.state == "ready" and video.thumbnail_wanted is not None,
     }

@@ -50,6 +50,7 @@ def add_file_columns() -> None:
     with op.batch_alter_table("videos") as batch:
         batch.add_column(sa.Column("thumbnail_backend", sa.String(), nullable=True))
         batch.add_column(sa.Column("thumbnail_bytes", sa.BigInteger(), nullable=True))
+        batch.add_column(sa.Column("thumbnail_wanted", sa.Double(), nullable=True))
         batch.add_column(sa.Column("thumbnail_at", sa.Double(), nullable=True))
         batch.add_column(sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True))
     op.execute("UPDATE videos SET thumbnail_backend = backend WHERE thumbnail_key IS NOT NULL")
@@ -66,7 +67,7 @@ def drop_file_columns() -> None:
     for table, columns in (
         ("workspaces", ("storage_limit_bytes",)),
         ("uploads", ("reserved_bytes",)),
-        ("videos", ("archived_at", "thumbnail_at", "thumbnail_bytes", "thumbnail_backend")),
+        ("videos", ("archived_at", "thumbnail_at", "thumbnail_wanted", "thumbnail_bytes", "thumbnail_backend")),
     ):
         with op.batch_alter_table(table) as batch:
             for column in columns:

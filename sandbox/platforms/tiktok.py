@@ -180,7 +180,12 @@ def _announce(caller: Caller, body: dict[str, Any], info: dict[str, Any], *, mod
         created_at=now,
         expires_at=now + settings.upload_url_seconds,
         markers=read_markers(info["title"]),
-        details={"mode": mode, "title": info["title"], "privacy": info["privacy_level"]},
+        details={
+            "mode": mode,
+            "title": info["title"],
+            "privacy": info["privacy_level"],
+            "cover_ms": info.get("video_cover_timestamp_ms"),
+        },
     )
     sandbox.uploads.put(upload)
     query = f"upload_id={upload.id}&upload_token={upload.secret}"

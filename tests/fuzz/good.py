@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 from app import clock
+from tests.clips import picture_bytes
 from tests.fuzz.world import BYTES, POSTING, World
 from tests.rig import case_of
 
 Json = dict[str, Any]
+PICTURE = picture_bytes()
 NEW_PASSWORD = "another horse battery"
 
 # Where not the first of its kind is meant: operation -> name in path or body -> name in the world.
@@ -61,6 +63,8 @@ def _request(method: str, path: str, operation: Json, world: World) -> Request:
         return Request(method, path)
     if "multipart/form-data" in content:
         return Request(method, path, BYTES, "video/mp4")
+    if "image/jpeg" in content:
+        return Request(method, path, PICTURE, "image/jpeg")
     body = with_real_values(content["application/json"]["example"], known)
     return Request(method, path, body, "application/json")
 

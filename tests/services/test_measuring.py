@@ -13,7 +13,7 @@ from app import clock
 from app.exceptions import StorageError
 from app.extensions import db
 from app.models import Event, Target, Video
-from app.services import dispatch, measuring
+from app.services import dispatch, measuring, thumbnails
 from app.storage import get_storage, new_key
 from tests.clips import make_clip
 from tests.factories import make_channel, make_person, make_post, make_video
@@ -116,7 +116,7 @@ def test_a_video_without_a_picture_is_ready_all_the_same(
     clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = arrived(clip_bytes)
-    monkeypatch.setattr(measuring, "find_ffmpeg", lambda _: None)
+    monkeypatch.setattr(thumbnails, "find_ffmpeg", lambda _: None)
 
     measuring.measure(video.id, 0)
 
