@@ -95,6 +95,13 @@ class Settings:
     s3_checksums: str = _setting("when_required", "when_required (other stores) or when_supported (AWS).")
     max_upload_bytes: int = _setting(10 * GIB, "Largest video accepted, in bytes.")
     min_free_bytes: int = _setting(GIB // 2, "Uploads are refused when less than this stays free on disk.")
+    retain_originals_days: float = _setting(
+        0.0,
+        "Days after its last post (unused: its upload) a video's file is kept, then archived. 0: for ever.",
+    )
+    retain_renditions_days: float = _setting(
+        30.0, "Days after the last post a converted file is kept; it is made anew when needed. 0: for ever."
+    )
     file_link_seconds: int = _setting(3600, "How long a signed link to a file works.")
 
     # -- people

@@ -33,6 +33,11 @@ def faults(settings: Settings) -> list[str]:
         found.append(f"PUBLIC_URL must begin with http:// or https://, found {settings.public_url!r}.")
     if not settings.sqlalchemy_url.startswith(("sqlite:///", "postgresql+psycopg://")):
         found.append("DATABASE_URL must begin with sqlite:/// or postgresql+psycopg://.")
+    found += [
+        f"{name.upper()} must be 0 (for ever) or more days, found {getattr(settings, name)}."
+        for name in ("retain_originals_days", "retain_renditions_days")
+        if not getattr(settings, name) >= 0
+    ]
     found += _network_faults(settings.outgoing_networks)
     if settings.smtp_url and urlsplit(settings.smtp_url).scheme not in {"smtp", "smtps", "smtp+plain"}:
         found.append("SMTP_URL must begin with smtp://, smtps:// or smtp+plain://.")

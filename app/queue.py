@@ -45,6 +45,7 @@ FAN_OUT_EVENTS = Task("jobs.webhooks.fan_out_events", "default", 60)
 DELIVER_EVENT = Task("jobs.webhooks.deliver_event", "default", 60)
 SEND_MAIL = Task("jobs.mail.send_mail", "default", 120)
 RUN_STEP = Task("jobs.steps.run_step", "default", 180)
+DO_CHORE = Task("jobs.chores.do_chore", "default", 3600)
 ASK_POSTING_OPTIONS = Task("jobs.channels.ask_posting_options", "default", 120)
 REFRESH_CREDENTIAL = Task("jobs.credentials.refresh_credential", "default", 120)
 TASKS: dict[str, Task] = {task.function: task for task in list(globals().values()) if isinstance(task, Task)}

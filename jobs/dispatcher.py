@@ -7,13 +7,14 @@ import threading
 
 import redis
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.monitoring import capture_error, serve_metrics, use_metrics_dir
 from app.queue import carrier
-from app.services import clock_offset, dispatch
+from app.services import clock_offset, dispatch, timetable
 from jobs import runtime
 
 logger = get_logger(__name__)
@@ -39,10 +40,20 @@ class Dispatcher:
         """Tick until stopped. A database or a Redis that is away is waited for."""
         with self._app.app_context():
             logger.info("the dispatcher runs")
+            self._plan()
         while not self._stopping.is_set():
             with self._app.app_context():
                 seconds = self._tick()
                 self._sleep(seconds)
+
+    def _plan(self) -> None:
+        """Write down what of the timetable is not in the database yet; one that is away has it from earlier."""
+        try:
+            timetable.plan()
+        except SQLAlchemyError:
+            logger.error("the timetable could not be looked at", exc_info=True)
+        finally:
+            db.session.remove()
 
     def _tick(self) -> float:
         try:

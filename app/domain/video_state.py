@@ -1,7 +1,7 @@
 """The states of a video. Pure.
 
 processing --measured--> ready --------+
-    |                                  +--deleted, but posts tell of it--> archived
+    |                                  +--kept long enough, or deleted although posts tell of it--> archived
     +--not usable, or kills workers--> rejected
 """
 

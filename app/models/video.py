@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, select
@@ -94,9 +93,3 @@ class Rendition(WorkMixin, Owned):
     sha256: Mapped[str | None] = mapped_column(default=None)
     facts: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
-
-    @classmethod
-    def files_of(cls, video_ids: Collection[uuid.UUID]) -> list[tuple[str, str | None]]:
-        """Return where the renditions of these videos lie: (backend, key)."""
-        query = select(cls.backend, cls.key).where(cls.video_id.in_(video_ids), cls.key.is_not(None))
-        return [(row.backend, row.key) for row in db.session.execute(query)]

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.exceptions import PlatformAPIError
 from app.platforms import _youtube_rules as rules
+from app.platforms._covers import Cover
 from app.platforms._youtube_account import YouTubeAccount
 from app.platforms._youtube_api import doubt
 from app.platforms._youtube_upload import Upload, Video, objects, part, stream, text
@@ -21,6 +22,13 @@ from app.platforms.base import (
     StepUnknown,
 )
 
+COVER = Cover(
+    "picture",
+    source="discovery document youtube v3, revision 20261104: thumbnails.set",
+    checked_on="2026-11-23",
+    advice="1280x720 or more; of a Short 9:16, once it is processed. The channel must be verified by phone.",
+    max_bytes=50_000_000,  # "50 MB", since 2026-09-14
+)
 FIRST_COMMENT, THUMBNAIL = "first_comment", "thumbnail"
 NEXT_TRY = 60.0  # seconds
 COMMENT_PAGES = 5
@@ -28,6 +36,8 @@ COMMENT_PAGES = 5
 
 class YouTubeAfter(YouTubeAccount):
     """See the module."""
+
+    cover = COVER
 
     step_kinds = (
         StepKind(FIRST_COMMENT, "First comment", repeatable=False),

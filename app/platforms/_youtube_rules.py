@@ -20,7 +20,6 @@ from app.exceptions import (
     PlatformRateLimitError,
     PlatformUploadError,
 )
-from app.platforms._covers import Cover
 from app.platforms.base import Option, Problem, PublishRequest, Quota, Setting, TextLimit, with_defaults
 
 SOURCE = "developers.google.com/youtube/v3, 2026-11"
@@ -268,14 +267,6 @@ OPTIONS = (
     Option("use_thumbnail", "boolean", "Set the video's thumbnail; needs a verified channel.", default=False),
     Option("first_comment", "string", "A comment to write below the video once it is out."),
 )  # fmt: skip
-
-COVER = Cover(
-    "picture",
-    source="discovery document youtube v3, revision 20261104: thumbnails.set",
-    checked_on="2026-11-23",
-    advice="1280x720 or more; of a Short 9:16, once it is processed. The channel must be verified by phone.",
-    max_bytes=50_000_000,  # "50 MB", since 2026-09-14
-)
 
 SHORT_SECONDS = 180
 VIDEO = VideoSpec(

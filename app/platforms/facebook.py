@@ -75,8 +75,7 @@ class Facebook(Platform):
     label = "Facebook"
     guarantee = "resumable"
     stage_ahead = timedelta(hours=2)
-    settings = rules.SETTINGS
-    scopes = rules.SCOPES
+    settings, scopes = rules.SETTINGS, rules.SCOPES
     post_types = rules.SPECS
     type_of = staticmethod(rules.type_of)
     cover = rules.COVER

@@ -69,7 +69,6 @@ class YouTube(YouTubeLastChunk):
     scopes = rules.SCOPES
     post_types = rules.POST_TYPES
     type_of = staticmethod(rules.type_of)
-    cover = rules.COVER
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
     scope_for = rules.SCOPE_FOR

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import once_streamed, wanted_version
+from app.routes.idempotency import once, once_streamed, wanted_version
 from app.routes.incoming import form_documentation, incoming_picture, incoming_video, picture_documentation
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
@@ -90,6 +90,22 @@ def delete_video(video_id: uuid.UUID) -> None:
     videos.delete(principal(), video_id)
 
 
+@blp.post("/videos/<uuid:video_id>/archive")
+@blp.requires(role="editor", scope="write")
+@blp.arguments(IdempotencyHeaderSchema, location="headers")
+@blp.response(200, VideoSchema)
+def archive_video(headers: dict[str, Any], video_id: uuid.UUID) -> VideoView | Response:
+    """Let go of a video's file; its facts, its thumbnail and its posts stay.
+
+    Refused while posts that are not done use it. RETAIN_ORIGINALS_DAYS does the same by itself.
+    """
+    return once(
+        headers["idempotency_key"],
+        lambda remember: videos.archive(principal(), video_id, remember=remember),
+        schema=VideoSchema,
+    )
+
+
 @blp.get("/videos/<uuid:video_id>/file")
 @blp.requires(role="viewer", scope="read")
 @blp.response(302, description="To a signed link that expires.")
@@ -127,7 +143,7 @@ def put_video_thumbnail(video_id: uuid.UUID) -> VideoView:
 
     It is decoded and written anew as a JPEG of at most 1920 pixels; what else was in the file is gone.
     """
-    return videos.put_thumbnail(principal(), video_id, incoming_picture(request))
+    return videos.put_thumbnail(principal(), video_id, lambda: incoming_picture(request))
 
 
 def _etag(view: VideoView) -> dict[str, str]:

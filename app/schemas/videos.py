@@ -53,7 +53,7 @@ class VideosQuerySchema(PageQuerySchema):
     state = fields.String(
         load_default=None,
         validate=validate.OneOf(STATES),
-        metadata={"description": "Only videos in this state. Deleted ones (archived) are shown only so."},
+        metadata={"description": "Only videos in this state. Archived ones are shown only so."},
     )
 
 
@@ -71,7 +71,8 @@ class VideoSchema(Schema):
         required=True,
         validate=validate.OneOf(STATES),
         metadata={
-            "description": "processing: being measured; ready; rejected: see error; archived: deleted."
+            "description": "processing: being measured; ready; rejected: see error; archived: its file is "
+            "gone, what is known of it stays."
         },
     )
     facts = fields.Dict(allow_none=True, required=True, metadata={"description": "What was measured."})
@@ -95,4 +96,5 @@ class VideoSchema(Schema):
     created_at = Instant(required=True)
     updated_at = Instant(required=True)
     ready_at = Instant(allow_none=True, required=True)
+    archived_at = Instant(allow_none=True, required=True)
     version = fields.Integer(required=True, metadata={"description": "Raised by edits; the ETag."})

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,66 +21,22 @@ from app.domain import target_error
 from app.domain.target_state import WAITING
 from app.extensions import db, settings
 from app.logging_config import get_logger
-from app.models import Channel, Credential, Delivery, Mail, Step, Target, TargetRef, Upload, Video, Webhook
+from app.models import Channel, Target, TargetRef
 from app.models.base import WorkMixin
 from app.models.target import MAY_BE_LATE
 from app.monitoring import track_video_post
-from app.queue import (
-    CALL_PLATFORM,
-    DELIVER_EVENT,
-    EXPIRE_UPLOAD,
-    FAN_OUT_EVENTS,
-    MEASURE_VIDEO,
-    QUEUES,
-    REFRESH_CREDENTIAL,
-    RUN_STEP,
-    SEND_MAIL,
-    STAGE_TARGET,
-    Task,
-    carrier,
-)
-from app.services import (
-    credentials,
-    deliveries,
-    instance,
-    mails,
-    measuring,
-    publishing,
-    refusals,
-    step_ends,
-    uploads,
-)
+from app.queue import CALL_PLATFORM, QUEUES, STAGE_TARGET, Task, carrier
+from app.services import deliveries, instance, publishing, refusals
+from app.services.work import MAX_DEATHS, WORK, Work
 
 logger = get_logger(__name__)
 BATCH = 500
-MAX_DEATHS = 3  # workers that died over a row before it is given up
 LATE = timedelta(seconds=60)  # a commit later than this is catching up after an outage
 QUEUE_ROOM = 50  # jobs that may wait in a queue: a claim's lease runs while its job waits
 FULL_PAUSE = 0.2  # seconds until a full queue is looked at again
 CATCH_UP_GAP = timedelta(seconds=30)  # and then a channel posts at most this often
 
 Job = tuple[Task, tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class Work:
-    """A kind of background work: its table, what runs it, and what ends a row that kills its workers."""
-
-    model: type[WorkMixin]
-    task: Task
-    give_up: Callable[[uuid.UUID, int], None]
-
-
-# Targets are claimed by a query of their own; everything else with work in the database is in this list.
-WORK: tuple[Work, ...] = (
-    Work(Video, MEASURE_VIDEO, measuring.give_up),
-    Work(Upload, EXPIRE_UPLOAD, uploads.give_up),
-    Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
-    Work(Step, RUN_STEP, step_ends.give_up),
-    Work(Mail, SEND_MAIL, mails.give_up),
-    Work(Webhook, FAN_OUT_EVENTS, deliveries.give_up_fan_out),
-    Work(Delivery, DELIVER_EVENT, deliveries.give_up),
-)
 
 
 def tick() -> float:
@@ -163,13 +118,13 @@ def claim(work: Work, now: datetime, *, limit: int = BATCH) -> list[Job]:
     model: Any = work.model
     lease = now + timedelta(seconds=settings().stage_lease_seconds)
     columns = (model.id, model.fence, model.attempts)
-    rows = _claim_rows(work.model, now, columns, lease=lease, limit=limit)
+    rows = _claim_rows(work.model, now, columns, *work.where, lease=lease, limit=limit)
     db.session.commit()
     for row in rows:
-        if row.attempts >= MAX_DEATHS:
-            logger.error("%s %s killed its worker %d times", model.__name__, row.id, MAX_DEATHS)
+        if row.attempts >= work.max_deaths:
+            logger.error("%s %s killed its worker %d times", model.__name__, row.id, work.max_deaths)
             work.give_up(row.id, row.fence)
-    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts < MAX_DEATHS]
+    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts < work.max_deaths]
 
 
 def claim_targets(now: datetime, *, room: int = BATCH) -> list[Job]:
@@ -286,7 +241,7 @@ def _ref(row: Any) -> TargetRef:
 
 def seconds_until_next(now: datetime) -> float:
     """Return how long nothing is due, in seconds; at most one, so that clocks and lost wakes do not matter."""
-    models: tuple[Any, ...] = (Target, *(work.model for work in WORK))
+    models: list[Any] = list(dict.fromkeys((Target, *(work.model for work in WORK))))
     firsts = [
         db.session.scalar(select(func.min(model.next_at)).where(model.next_at.is_not(None), *_unheld(model)))
         for model in models

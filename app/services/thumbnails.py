@@ -87,8 +87,8 @@ def _no_frames(video: Video) -> StateConflictError:
     return StateConflictError(message, {"found": video.state, "allowed": ["ready"]})
 
 
-def put_image(principal: Principal, video_id: uuid.UUID, stream: Readable) -> None:
-    """Make a JPEG or PNG that somebody sends the video's picture.
+def put_image(principal: Principal, video_id: uuid.UUID, sent: Callable[[], Readable]) -> None:
+    """Make a JPEG or PNG that somebody sends the video's picture. `sent` opens it, once the video is theirs.
 
     Raises PayloadTooLargeError, VideoValidationError (no picture, damaged, out of bounds), VideoProcessingError
     (no ffmpeg), or whatever the sender's going away raises.
@@ -96,7 +96,7 @@ def put_image(principal: Principal, video_id: uuid.UUID, stream: Readable) -> No
     video = Video.get_owned(video_id, workspace_id=principal.workspace_id)
     db.session.rollback()
     with _folder() as folder:
-        _receive(stream, folder / "sent")
+        _receive(sent(), folder / "sent")
         picture = _stored(
             video.workspace_id,
             video_id,
@@ -104,7 +104,7 @@ def put_image(principal: Principal, video_id: uuid.UUID, stream: Readable) -> No
             at=None,
         )
     row = Video.get_owned(video_id, workspace_id=principal.workspace_id, lock=True)
-    give(row, picture)
+    _change(row, picture)
     db.session.commit()
     wake_dispatcher()
 
@@ -165,7 +165,7 @@ def _settle(video_id: uuid.UUID, fence: int, picture: Picture) -> None:
     if row is None or row.fence != fence or row.state != "ready":
         db.session.rollback()
         return
-    give(row, picture)
+    _change(row, picture)
     row.next_at, row.lease_until, row.attempts = None, None, 0
     db.session.commit()
     wake_dispatcher()
@@ -230,6 +230,10 @@ def give(row: Video, picture: Picture) -> None:
     for name, value in picture.columns.items():
         setattr(row, name, value)
     row.thumbnail_wanted = None
+
+
+def _change(row: Video, picture: Picture) -> None:
+    give(row, picture)
     Event.record("video.thumbnail_changed", workspace_id=row.workspace_id, subject_id=row.id)
 
 

@@ -68,7 +68,7 @@ def video_problems(video: Video, platform: Platform, options: Mapping[str, Any])
     if video.state == "rejected":
         return [f"This video was rejected: {(video.error or {}).get('message', 'it cannot be used')}"]
     if video.state == "archived":
-        return ["The file of this video was deleted. Upload it again."]
+        return ["The file of this video is gone: it is archived. Upload it again."]
     return [f"{platform.label}: {problem.message}" for problem in spec_problems(video, platform, options)]
 
 

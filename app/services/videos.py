@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,19 +13,17 @@ from sqlalchemy import and_, exists, or_, select, update
 
 from app import clock
 from app.domain.principal import Principal
-from app.domain.target_state import OPEN
 from app.domain.video_state import STATES
-from app.exceptions import PreconditionFailedError, ResourceNotFoundError, StateConflictError
+from app.exceptions import PreconditionFailedError, ResourceNotFoundError
 from app.extensions import db
-from app.models import Event, Post, Rendition, Target, Video
+from app.models import Post, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import files, originals, removals, thumbnails, uploads
+from app.services import archiving, files, originals, removals, thumbnails, uploads
 from app.services.idempotency import Remember, forget
 from app.storage.base import Readable
 
-SHOWN_BLOCKERS = 10
 DELETED = "archived"
 
 
@@ -51,6 +49,7 @@ class VideoView:
     updated_at: datetime
     ready_at: datetime | None
     version: int
+    archived_at: datetime | None
     duplicate_of: uuid.UUID | None = None
 
 
@@ -107,9 +106,9 @@ def choose_thumbnail(principal: Principal, video_id: uuid.UUID, *, at_seconds: f
     return get(principal, video_id)
 
 
-def put_thumbnail(principal: Principal, video_id: uuid.UUID, stream: Readable) -> VideoView:
+def put_thumbnail(principal: Principal, video_id: uuid.UUID, sent: Callable[[], Readable]) -> VideoView:
     """Make a picture the video's own; see `thumbnails.put_image`."""
-    thumbnails.put_image(principal, video_id, stream)
+    thumbnails.put_image(principal, video_id, sent)
     return get(principal, video_id)
 
 
@@ -124,7 +123,17 @@ def _required(link: str | None, noun: str, video_id: uuid.UUID) -> str:
     return link
 
 
-# -- deleting
+# -- archiving and deleting
+
+
+def archive(principal: Principal, video_id: uuid.UUID, *, remember: Remember = forget) -> VideoView:
+    """Let go of a video's bytes; what is known and told of it stays. See `archiving.archive`."""
+    archiving.archive(principal, video_id)
+    view = get(principal, video_id)
+    remember(view)
+    db.session.commit()
+    wake_dispatcher()
+    return view
 
 
 def delete(principal: Principal, video_id: uuid.UUID) -> None:
@@ -137,31 +146,15 @@ def delete(principal: Principal, video_id: uuid.UUID) -> None:
     if video.state == DELETED and video.thumbnail_key is None and is_told_of:
         db.session.rollback()
         return
-    _refuse_while_used(video)
-    removals.plan(
-        video.workspace_id,
-        [removals.original(video), removals.picture(video), *Rendition.files_of([video.id])],
-    )
-    Event.record("video.deleted", workspace_id=video.workspace_id, subject_id=video.id)
+    archiving.refuse_while_used(video)
+    removals.plan(video.workspace_id, [removals.picture(video)])
+    archiving.let_go([video], event="video.deleted")
     if is_told_of:
-        video.state, video.archived_at = DELETED, video.archived_at or clock.now()
-        video.next_at, video.fence, video.version = None, video.fence + 1, video.version + 1
         video.thumbnail_key = video.thumbnail_backend = video.thumbnail_bytes = video.thumbnail_at = None
     else:
         db.session.delete(video)
     db.session.commit()
     wake_dispatcher()
-
-
-def _refuse_while_used(video: Video) -> None:
-    query = select(Target.post_id).where(Target.video_id == video.id, Target.state.in_(sorted(OPEN)))
-    posts = list(db.session.scalars(query.distinct().limit(SHOWN_BLOCKERS)))
-    if posts:
-        db.session.rollback()
-        raise StateConflictError(
-            "This video is used by posts that are not done yet. Cancel them or give them another video first.",
-            {"posts": [str(post_id) for post_id in posts]},
-        )
 
 
 def _is_told_of(video: Video) -> bool:
@@ -198,7 +191,7 @@ def _view(video: Video) -> VideoView:
 
 _COLUMNS = (
     "id", "title", "description", "filename", "content_type", "size_bytes", "sha256", "state", "facts", "error",
-    "created_at", "updated_at", "ready_at", "version", "thumbnail_at",
+    "created_at", "updated_at", "ready_at", "version", "thumbnail_at", "archived_at",
 )  # fmt: skip
 
 

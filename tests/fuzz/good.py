@@ -19,6 +19,7 @@ NEW_PASSWORD = "another horse battery"
 # Where not the first of its kind is meant: operation -> name in path or body -> name in the world.
 CHOSEN: Mapping[str, Mapping[str, str]] = {
     "accept_invitation": {"token": "invitation"},
+    "archive_video": {"video_id": "unused_video_id"},
     "delete_video": {"video_id": "unused_video_id"},
     "get_target_stats": {"target_id": "published_target_id"},
     "register": {"email": "new_email"},

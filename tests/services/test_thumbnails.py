@@ -114,7 +114,7 @@ def test_the_old_picture_stays_as_long_as_a_platform_may_be_fetching_it(
 
 
 def test_a_good_frame_is_chosen_again_on_request(person: Person, video: Video, picture: bytes) -> None:
-    thumbnails.put_image(person.principal, video.id, io.BytesIO(picture))
+    thumbnails.put_image(person.principal, video.id, lambda: io.BytesIO(picture))
     assert read(video.id).thumbnail_at is None
 
     thumbnails.choose(person.principal, video.id, at_seconds=None)
@@ -145,7 +145,7 @@ def test_a_sent_picture_is_shown_at_once(
 ) -> None:
     before = video.thumbnail_key
 
-    thumbnails.put_image(person.principal, video.id, io.BytesIO(picture))
+    thumbnails.put_image(person.principal, video.id, lambda: io.BytesIO(picture))
 
     row = read(video.id)
     assert (row.thumbnail_key != before, row.thumbnail_at) == (True, None)
@@ -160,7 +160,7 @@ def test_a_picture_sent_before_the_video_is_measured_stays(
 ) -> None:
     row = make_video(person.workspace_id, state="processing", facts=None, ready_at=None)
     get_storage().put_stream(row.key, io.BytesIO(clip), max_bytes=len(clip))
-    thumbnails.put_image(person.principal, row.id, io.BytesIO(picture))
+    thumbnails.put_image(person.principal, row.id, lambda: io.BytesIO(picture))
 
     measuring.measure(row.id, 0)
 
@@ -174,7 +174,7 @@ def test_a_picture_that_cannot_be_used_changes_nothing(
 
     for data, error in ((b"no picture", VideoValidationError), (bytes(21 * 1024**2), PayloadTooLargeError)):
         with pytest.raises(error):
-            thumbnails.put_image(person.principal, video.id, io.BytesIO(data))
+            thumbnails.put_image(person.principal, video.id, lambda sent=data: io.BytesIO(sent))
 
     assert (read(video.id).thumbnail_key, files(settings)) == before
     assert db.session.scalars(select(Upload)).all() == []
@@ -185,7 +185,7 @@ def test_a_stranger_gives_no_pictures(video: Video, picture: bytes) -> None:
     stranger: Principal = make_person().principal
 
     with pytest.raises(ResourceNotFoundError):
-        thumbnails.put_image(stranger, video.id, io.BytesIO(picture))
+        thumbnails.put_image(stranger, video.id, lambda: io.BytesIO(picture))
     with pytest.raises(ResourceNotFoundError):
         thumbnails.choose(stranger, video.id, at_seconds=1.0)
 
@@ -197,9 +197,9 @@ def test_a_picture_whose_maker_died_before_it_was_given_goes_again(
         raise KeyboardInterrupt
 
     before = files(settings)
-    monkeypatch.setattr(thumbnails, "give", die)
+    monkeypatch.setattr(thumbnails, "_change", die)
     with pytest.raises(KeyboardInterrupt):
-        thumbnails.put_image(person.principal, video.id, io.BytesIO(picture))
+        thumbnails.put_image(person.principal, video.id, lambda: io.BytesIO(picture))
     db.session.rollback()
     assert len(files(settings)) == len(before) + 1
 
