@@ -27,11 +27,12 @@ from app.models.target import MAY_BE_LATE
 from app.monitoring import track_video_post
 from app.queue import CALL_PLATFORM, QUEUES, STAGE_TARGET, Task, carrier
 from app.services import deliveries, instance, publishing, refusals
-from app.services.work import MAX_DEATHS, WORK, Work
+from app.services.work import WORK, Work
 
 logger = get_logger(__name__)
 BATCH = 500
 LATE = timedelta(seconds=60)  # a commit later than this is catching up after an outage
+MAX_DEATHS = 3  # workers that died over a row before it is given up
 QUEUE_ROOM = 50  # jobs that may wait in a queue: a claim's lease runs while its job waits
 FULL_PAUSE = 0.2  # seconds until a full queue is looked at again
 CATCH_UP_GAP = timedelta(seconds=30)  # and then a channel posts at most this often
@@ -120,11 +121,12 @@ def claim(work: Work, now: datetime, *, limit: int = BATCH) -> list[Job]:
     columns = (model.id, model.fence, model.attempts)
     rows = _claim_rows(work.model, now, columns, *work.where, lease=lease, limit=limit)
     db.session.commit()
+    deaths = work.max_deaths or MAX_DEATHS
     for row in rows:
-        if row.attempts >= work.max_deaths:
-            logger.error("%s %s killed its worker %d times", model.__name__, row.id, work.max_deaths)
+        if row.attempts >= deaths:
+            logger.error("%s %s killed its worker %d times", model.__name__, row.id, deaths)
             work.give_up(row.id, row.fence)
-    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts < work.max_deaths]
+    return [(work.task, (str(row.id), row.fence)) for row in rows if row.attempts < deaths]
 
 
 def claim_targets(now: datetime, *, room: int = BATCH) -> list[Job]:

@@ -25,18 +25,19 @@ from app.queue import (
 )
 from app.services import credentials, deliveries, mails, measuring, step_ends, timetable, uploads
 
-MAX_DEATHS = 3  # workers that died over a row before it is given up
-
 
 @dataclass(frozen=True)
 class Work:
-    """A kind of background work: its table, what runs it, what ends a row after `max_deaths`, and which rows."""
+    """A kind of background work: its table, what runs it, what ends a row that kills its workers, which rows.
+
+    `max_deaths` None: after as many workers as usual.
+    """
 
     model: type[WorkMixin]
     task: Task
     give_up: Callable[[uuid.UUID, int], None]
     where: tuple[Any, ...] = ()
-    max_deaths: int = MAX_DEATHS
+    max_deaths: int | None = None
 
 
 WORK: tuple[Work, ...] = (
