@@ -182,8 +182,7 @@ def _announce(caller: Caller, body: dict[str, Any], info: dict[str, Any], *, mod
         markers=read_markers(info["title"]),
         details={
             "mode": mode,
-            "title": info["title"],
-            "privacy": info["privacy_level"],
+            **{"title": info["title"], "privacy": info["privacy_level"]},
             "cover_ms": info.get("video_cover_timestamp_ms"),
         },
     )
