@@ -167,6 +167,7 @@ def _announce(caller: Caller, body: dict[str, Any], info: dict[str, Any], *, mod
         body.get("source_info"), refuse_multi_chunk=settings.refuse_multi_chunk
     )
     number = str(7_000_000_000_000_000_000 + secrets.randbelow(10**18))
+    details = {"mode": mode, "title": info["title"], "privacy": info["privacy_level"]}
     upload = Upload(
         id=number,
         platform="tiktok",
@@ -180,11 +181,7 @@ def _announce(caller: Caller, body: dict[str, Any], info: dict[str, Any], *, mod
         created_at=now,
         expires_at=now + settings.upload_url_seconds,
         markers=read_markers(info["title"]),
-        details={
-            "mode": mode,
-            **{"title": info["title"], "privacy": info["privacy_level"]},
-            "cover_ms": info.get("video_cover_timestamp_ms"),
-        },
+        details=details | {"cover_ms": info.get("video_cover_timestamp_ms")},
     )
     sandbox.uploads.put(upload)
     query = f"upload_id={upload.id}&upload_token={upload.secret}"
