@@ -253,54 +253,64 @@ def test_a_worker_killed_before_the_bytes_were_removed_leaves_a_row_that_removes
     assert files(settings) == ["thumbnail.jpg"]
 
 
-def test_a_post_made_at_the_same_moment_keeps_its_video_or_is_refused(
-    database_url: str, app: Flask, person: Person
-) -> None:
-    """Whoever comes first, no open target is ever left without its bytes."""
-    channel_id = make_channel(person.workspace_id).id
-    rounds = [stored_video(person).id for _ in range(12)]
-    db.session.rollback()
-    outcomes: list[str] = []
+class Race:
+    """A post and a sweep of the timetable that begin together; the sweep a little later each time."""
 
-    def post(video_id: uuid.UUID, start: threading.Barrier) -> None:
-        given: Any = {
-            "video_id": video_id, "caption": "Hello",
-            "scheduled_at": clock.isoformat(clock.now() + timedelta(days=1)),
-            "options": {"tiktok": {"privacy_level": "SELF_ONLY"}},
-            "targets": [{"channel_id": channel_id}],
-        }  # fmt: skip
-        with app.app_context():
-            start.wait(10)
-            try:
-                posts.create(given, person.principal)
-            except AppException as refused:
-                outcomes.append(refused.code)
-            else:
-                outcomes.append("posted")
-            finally:
-                db.session.remove()
+    def __init__(self, app: Flask, person: Person) -> None:
+        self._app, self._person = app, person
+        self._channel_id = make_channel(person.workspace_id).id
+        self.outcomes: list[str] = []
+        db.session.rollback()
 
-    def sweep(start: threading.Barrier, later: float) -> None:
-        with app.app_context():
-            start.wait(10)
-            time.sleep(later)
-            archiving.archive_unused(cutoff(), limit=1)
-            db.session.remove()
-
-    for number, video_id in enumerate(rounds):
+    def run(self, video_id: uuid.UUID, *, later: float) -> None:
         start = threading.Barrier(2)
         threads = [
-            threading.Thread(target=post, args=(video_id, start)),
-            threading.Thread(target=sweep, args=(start, number * 0.004)),
+            threading.Thread(target=self._post, args=(video_id, start)),
+            threading.Thread(target=self._sweep, args=(start, later)),
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(30)
-        db.session.rollback()
+
+    def _post(self, video_id: uuid.UUID, start: threading.Barrier) -> None:
+        given: Any = {
+            "video_id": video_id, "caption": "Hello",
+            "scheduled_at": clock.isoformat(clock.now() + timedelta(days=1)),
+            "options": {"tiktok": {"privacy_level": "SELF_ONLY"}},
+            "targets": [{"channel_id": self._channel_id}],
+        }  # fmt: skip
+        with self._app.app_context():
+            start.wait(10)
+            try:
+                posts.create(given, self._person.principal)
+            except AppException as refused:
+                self.outcomes.append(refused.code)
+            else:
+                self.outcomes.append("posted")
+            finally:
+                db.session.remove()
+
+    def _sweep(self, start: threading.Barrier, later: float) -> None:
+        with self._app.app_context():
+            start.wait(10)
+            time.sleep(later)
+            archiving.archive_unused(cutoff(), limit=1)
+            db.session.remove()
+
+
+def test_a_post_made_at_the_same_moment_keeps_its_video_or_is_refused(
+    database_url: str, app: Flask, person: Person
+) -> None:
+    """Whoever comes first, no open target is ever left without its bytes."""
+    rounds = [stored_video(person).id for _ in range(12)]
+    race = Race(app, person)
+
+    for number, video_id in enumerate(rounds):
+        race.run(video_id, later=number * 0.004)
         targets = select(Target.id).where(Target.video_id == video_id, Target.state.in_(sorted(OPEN)))
         assert (read(video_id).state == "archived") != bool(db.session.scalars(targets).all())
         db.session.rollback()
 
-    assert len(outcomes) == len(rounds)
-    assert set(outcomes) <= {"posted", "PLATFORM_VALIDATION_ERROR"}
+    assert len(race.outcomes) == len(rounds)
+    assert set(race.outcomes) <= {"posted", "PLATFORM_VALIDATION_ERROR"}
