@@ -1,4 +1,4 @@
-"""Small commands for whoever runs this installation: `flask create-user`, `settings`, `doctor`, `keys rotate`."""
+"""Small commands for whoever runs this: `flask create-user`, `settings`, `doctor`, `keys rotate`, `storage`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from app.exceptions import AppException
 from app.extensions import settings
 from app.schemas.auth import PASSWORD_MAX, PASSWORD_MIN
 from app.services import doctor, keys, people
+from app.storage_commands import storage_commands
 
 
 def init_app(app: Flask, settings: Settings) -> None:  # noqa: ARG001 - every subsystem has this shape
     """Add the commands to `flask`."""
-    for command in (create_user, show_settings, examine, key_commands):
+    for command in (create_user, show_settings, examine, key_commands, storage_commands):
         app.cli.add_command(command)
 
 

@@ -102,6 +102,9 @@ class Settings:
     retain_renditions_days: float = _setting(
         30.0, "Days after the last post a converted file is kept; it is made anew when needed. 0: for ever."
     )
+    workspace_storage_bytes: int = _setting(
+        0, "Bytes of videos each workspace may store, unless `flask storage limit` says another. 0: no limit."
+    )
     file_link_seconds: int = _setting(3600, "How long a signed link to a file works.")
 
     # -- people

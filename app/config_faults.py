@@ -38,6 +38,8 @@ def faults(settings: Settings) -> list[str]:
         for name in ("retain_originals_days", "retain_renditions_days")
         if not getattr(settings, name) >= 0
     ]
+    if settings.workspace_storage_bytes < 0:
+        found.append(f"WORKSPACE_STORAGE_BYTES must be 0 or more, found {settings.workspace_storage_bytes}.")
     found += _network_faults(settings.outgoing_networks)
     if settings.smtp_url and urlsplit(settings.smtp_url).scheme not in {"smtp", "smtps", "smtp+plain"}:
         found.append("SMTP_URL must begin with smtp://, smtps:// or smtp+plain://.")

@@ -117,6 +117,13 @@ class PayloadTooLargeError(AppException):
     default_message = "This is larger than is allowed."
 
 
+class StorageQuotaError(PayloadTooLargeError):
+    """The workspace would store more than it may; details say `found`, `allowed` and `used`, in bytes."""
+
+    code = "STORAGE_QUOTA_EXCEEDED"
+    default_message = "This workspace stores as much as it may."
+
+
 class ResourceNotFoundError(AppException):
     status, code = 404, "RESOURCE_NOT_FOUND"
 

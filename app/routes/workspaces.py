@@ -15,8 +15,9 @@ from app.schemas.auth import BelongingSchema
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.schemas.members import MemberSchema, TransferSchema
-from app.schemas.workspaces import NewWorkspaceSchema, WorkspaceChangesSchema, WorkspaceSchema
+from app.schemas.workspaces import NewWorkspaceSchema, UsageSchema, WorkspaceChangesSchema, WorkspaceSchema
 from app.services import members, people, workspaces
+from app.services.storage_quota import Usage
 
 blp = Blueprint("workspaces", __name__, description="Workspaces: each owns its channels, videos and posts.")
 
@@ -50,6 +51,14 @@ def create_workspace(body: dict[str, Any], headers: dict[str, Any]) -> Workspace
 def get_workspace(workspace_id: uuid.UUID) -> Workspace:  # noqa: ARG001 - it is the principal's: see base
     """Get a workspace."""
     return workspaces.get(principal())
+
+
+@blp.get("/workspaces/<uuid:workspace_id>/usage")
+@blp.requires(role="viewer", scope="read")
+@blp.response(200, UsageSchema)
+def get_workspace_usage(workspace_id: uuid.UUID) -> Usage:  # noqa: ARG001 - it is the principal's: see base
+    """Get how many bytes a workspace stores, of what, and how many it may."""
+    return workspaces.usage(principal())
 
 
 @blp.patch("/workspaces/<uuid:workspace_id>")

@@ -29,6 +29,26 @@ class WorkspaceChangesSchema(Schema):
     )
 
 
+class FilesSchema(Schema):
+    count = fields.Integer(required=True)
+    bytes = fields.Integer(required=True)
+
+
+class UsageSchema(Schema):
+    originals = fields.Nested(
+        FilesSchema, required=True, metadata={"description": "Videos as they were sent."}
+    )
+    uploads = fields.Nested(
+        FilesSchema, required=True, metadata={"description": "On their way in, with the bytes they hold."}
+    )
+    renditions = fields.Nested(FilesSchema, required=True, metadata={"description": "Converted files."})
+    thumbnails = fields.Nested(FilesSchema, required=True)
+    counted_bytes = fields.Integer(
+        required=True, metadata={"description": "Of originals and uploads: what counts against the limit."}
+    )
+    limit_bytes = fields.Integer(allow_none=True, required=True, metadata={"description": "null: no limit."})
+
+
 class WorkspaceSchema(Schema):
     id = fields.UUID(required=True)
     name = fields.String(required=True)

@@ -28,7 +28,7 @@ from app.exceptions import AppException
 from app.extensions import db, key_ring, redis_client, settings
 from app.media import abilities
 from app.queue import QUEUES, carrier
-from app.services import clock_offset, durability, instance, keys
+from app.services import clock_offset, durability, instance, keys, storage_check
 from app.storage import get_storage, new_key
 
 Level = Literal["ok", "warn", "fail"]
@@ -144,6 +144,17 @@ def _storage() -> Iterator[Finding]:
         yield Finding("storage", "fail", "A file did not come back as it was stored.", REMEDIES["storage"])
 
 
+def _files() -> Iterator[Finding]:
+    """A light check: the newest files. `flask storage check` looks at all of them."""
+    found = storage_check.newest_without_files()
+    if not found:
+        yield Finding("files", "ok", "The newest videos, thumbnails and renditions are where their rows say.")
+    for trouble in found[:5]:
+        yield Finding(
+            "files", "warn", f"{trouble.key} is {trouble.kind} in {trouble.backend}.", REMEDIES["files"]
+        )
+
+
 def _disk() -> Iterator[Finding]:
     free, needed = shutil.disk_usage(settings().data_dir).free, settings().min_free_bytes
     message = f"{free / 1e9:.1f} GB are free in {settings().data_dir.resolve()}."
@@ -252,6 +263,7 @@ STANDING: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
 RUNNING: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("processes", _processes),
     ("instance", _instance),
+    ("files", _files),
     ("keys", _keys),
     ("public_url", _public_url),
 )
@@ -262,6 +274,7 @@ REMEDIES = {
     "durability": durability.LOCAL_DISK,
     "redis": "Start Redis, check REDIS_URL; CONFIG SET maxmemory-policy noeviction.",
     "storage": "Check that DATA_DIR/files can be written, or the S3_* settings and the bucket's policy.",
+    "files": "flask storage check",
     "disk": "Free disk space, delete old videos, or move DATA_DIR or the files (STORAGE_BACKEND=s3).",
     "ffmpeg": "Install a complete ffmpeg, or set FFMPEG_PATH; the one of pip's imageio-ffmpeg has everything.",
     "clock": "Set this machine's clock right: timedatectl set-ntp true.",

@@ -18,11 +18,11 @@ from pathlib import Path
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.exceptions import ResourceNotFoundError
+from app.exceptions import ResourceNotFoundError, StateConflictError
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.models import Instance
-from app.storage import get_storage
+from app.storage import available, get_storage
 from app.storage.base import sync_folder
 
 logger = get_logger(__name__)
@@ -95,6 +95,21 @@ def adopt() -> Mark:
     return new
 
 
+def carry(backend: str) -> None:
+    """Write the copy to where it is looked for once files go to another store.
+
+    Raises StateConflictError unless this database is the one that its copy, wherever it is now, speaks of.
+    """
+    mark = _mark() or _create()
+    copies = [copy for store in available() if (copy := _read_copy(store.backend)) is not None]
+    is_ours = any(copy.id == mark.id for copy in copies) or (not copies and mark.generation == 0)
+    if not is_ours or any(copy.id == mark.id and copy.generation > mark.generation for copy in copies):
+        raise StateConflictError(
+            "This database is not the one that was used last with these files. Run `flask adopt` first."
+        )
+    _write_copy(mark, backend)
+
+
 def _mark() -> Mark | None:
     row = db.session.execute(select(Instance.id, Instance.generation)).first()
     db.session.commit()
@@ -112,13 +127,14 @@ def _create() -> Mark:
     return mark
 
 
-def _copy_path() -> Path | None:
-    return None if settings().storage_backend == "s3" else settings().data_dir / "instance.json"
+def _copy_path(backend: str | None) -> Path | None:
+    in_bucket = (backend or settings().storage_backend) == "s3"
+    return None if in_bucket else settings().data_dir / "instance.json"
 
 
-def _read_copy() -> Mark | None:
-    path = _copy_path()
-    texts = [_read_file(path)] if path else [_read_object(key) for key in COPY_KEYS]
+def _read_copy(backend: str | None = None) -> Mark | None:
+    path = _copy_path(backend)
+    texts = [_read_file(path)] if path else [_read_object(key, backend) for key in COPY_KEYS]
     facts = [json.loads(text) for text in texts if text]
     marks = [Mark(str(fact["id"]), int(fact["generation"])) for fact in facts]
     return max(marks, key=lambda mark: mark.generation, default=None)
@@ -131,20 +147,20 @@ def _read_file(path: Path) -> str | None:
         return None
 
 
-def _read_object(key: str) -> str | None:
+def _read_object(key: str, backend: str | None) -> str | None:
     try:
-        with get_storage().open_range(key) as reader:
+        with get_storage(backend).open_range(key) as reader:
             return reader.read(COPY_MAX_BYTES).decode()
     except ResourceNotFoundError:
         return None
 
 
-def _write_copy(mark: Mark) -> None:
+def _write_copy(mark: Mark, backend: str | None = None) -> None:
     text = json.dumps({"id": mark.id, "generation": mark.generation}).encode()
-    path = _copy_path()
+    path = _copy_path(backend)
     if path is None:
         key = COPY_KEYS[mark.generation % len(COPY_KEYS)]
-        get_storage().put_stream(key, io.BytesIO(text), max_bytes=COPY_MAX_BYTES)
+        get_storage(backend).put_stream(key, io.BytesIO(text), max_bytes=COPY_MAX_BYTES)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")

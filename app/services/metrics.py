@@ -19,7 +19,7 @@ from app import clock
 from app.config import Settings
 from app.domain.grant_life import ENDS_SOON
 from app.extensions import db, read_only, redis_client
-from app.models import Channel, Credential, Target
+from app.models import Channel, Credential, Rendition, Target, Upload, Video
 from app.models.target import ATTENTION, MAY_BE_LATE
 from app.monitoring import register_collector
 from app.queue import QUEUES, carrier
@@ -69,6 +69,27 @@ def _database_gauges() -> Iterator[Metric]:
         .group_by(Credential.platform),
     )
     yield _quota_left()
+    yield from _storage()
+
+
+def _storage() -> Iterator[Metric]:
+    """What is stored, in bytes: the exact sums of the rows."""
+    videos = select(Video.backend, func.coalesce(func.sum(Video.size_bytes), 0))
+    renditions = select(Rendition.backend, func.coalesce(func.sum(Rendition.size_bytes), 0))
+    family = GaugeMetricFamily(
+        "storage_bytes", "Bytes stored, by kind and store.", labels=["kind", "backend"]
+    )
+    for kind, query in (
+        ("original", videos.where(Video.state != "archived").group_by(Video.backend)),
+        ("rendition", renditions.where(Rendition.key.is_not(None)).group_by(Rendition.backend)),
+    ):
+        for backend, size in db.session.execute(query):
+            family.add_metric([kind, backend], float(size or 0))
+    yield family
+    removals = select(func.count()).where(Upload.kind == "removal", Upload.next_at <= clock.now())
+    yield _single(
+        "storage_removals_due", "Files that should be removed by now.", db.session.scalar(removals) or 0
+    )
 
 
 def _database_connections() -> int:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, exists, select, update
 
 from app import clock
 from app.extensions import db
@@ -36,9 +36,11 @@ def plan(
     )  # fmt: skip
 
 
-def unless_kept(workspace_id: uuid.UUID, backend: str, key: str) -> uuid.UUID:
-    """Name a file before it is stored: it goes in an hour, unless `keep` is told otherwise. Commits."""
-    at = clock.now() + UNLESS_KEPT
+def unless_kept(
+    workspace_id: uuid.UUID, backend: str, key: str, *, within: timedelta = UNLESS_KEPT
+) -> uuid.UUID:
+    """Name a file before it is stored: it goes after `within`, unless `keep` is told otherwise. Commits."""
+    at = clock.now() + within
     row = Upload(
         id=new_id(), workspace_id=workspace_id, kind=KIND, backend=backend, key=key, expires_at=at, next_at=at
     )  # fmt: skip
@@ -51,6 +53,23 @@ def keep(row_id: uuid.UUID) -> bool:
     """Keep the file, in the transaction in which another row names it; False when it is going already."""
     kept = db.session.execute(delete(Upload).where(Upload.id == row_id, Upload.fence == 0))
     return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def hasten(row_id: uuid.UUID) -> None:
+    """Have a file that was not kept removed at once. Commits."""
+    now = clock.now()
+    unclaimed = update(Upload).where(Upload.id == row_id, Upload.fence == 0)
+    db.session.execute(unclaimed.values(next_at=now).execution_options(synchronize_session=False))
+    db.session.commit()
+
+
+def call_off(backend: str, key: str) -> bool:
+    """Call off removals of a file, so that it may be written anew; False when one is under way. Commits."""
+    its = (Upload.kind == KIND, Upload.backend == backend, Upload.key == key)
+    db.session.execute(delete(Upload).where(*its, Upload.fence == 0))
+    is_free = db.session.scalar(select(exists().where(*its)))
+    db.session.commit()
+    return not is_free
 
 
 def original(video: Video) -> tuple[str, str | None]:

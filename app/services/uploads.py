@@ -7,7 +7,7 @@ row. Wherever that is cut off, the row is left, expires, and takes its file with
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -25,7 +25,7 @@ from app.models import Event, Upload, Video
 from app.models.base import new_id
 from app.monitoring import track_video_upload
 from app.queue import wake_dispatcher
-from app.services import leases
+from app.services import leases, storage_quota
 from app.services.idempotency import Remember, forget
 from app.storage import Stored, get_storage, new_key
 
@@ -58,6 +58,7 @@ class _Place:
     video_id: uuid.UUID
     key: str
     container: Container
+    meter: storage_quota.Meter
 
 
 def receive(principal: Principal, incoming: Incoming, *, remember: Remember = forget) -> uuid.UUID:
@@ -95,7 +96,7 @@ def _receive(principal: Principal, incoming: Incoming, remember: Remember) -> uu
             stream,
             max_bytes=limit,
             expected_bytes=incoming.total_bytes,
-            on_progress=_Progress(place.upload_id),
+            on_progress=_Progress(place.upload_id, place.meter),
         )
         texts = incoming.finish()
         _check_layout(place, stored)
@@ -127,7 +128,8 @@ def _open(principal: Principal, incoming: Incoming, container: Container) -> _Pl
         expires_at=expires_at,
         next_at=expires_at,
     )
-    place = _Place(row.id, video_id, key, container)
+    storage_quota.admit(row, wanted=incoming.total_bytes or 0)
+    place = _Place(row.id, video_id, key, container, storage_quota.Meter(row))
     db.session.add(row)
     db.session.commit()
     return place
@@ -204,10 +206,11 @@ class _Rewound:
 class _Progress:
     """Writes down now and then how far an upload has come, which also keeps it from expiring."""
 
-    def __init__(self, upload_id: uuid.UUID) -> None:
-        self._upload_id, self._noted_at = upload_id, clock.monotonic()
+    def __init__(self, upload_id: uuid.UUID, meter: Callable[[int], None]) -> None:
+        self._upload_id, self._noted_at, self._meter = upload_id, clock.monotonic(), meter
 
     def __call__(self, offset: int) -> None:
+        self._meter(offset)
         if clock.monotonic() < self._noted_at + NOTED_EVERY:
             return
         self._noted_at = clock.monotonic()

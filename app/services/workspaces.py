@@ -15,6 +15,7 @@ from app.extensions import db
 from app.models import Event, Membership, Target, Workspace
 from app.models.base import new_id
 from app.queue import wake_dispatcher
+from app.services import storage_quota
 from app.services.idempotency import Remember, forget
 
 
@@ -37,6 +38,11 @@ def get(principal: Principal, *, lock: bool = False) -> Workspace:
     if found is None:
         raise ResourceNotFoundError(resource_type="Workspace", resource_id=principal.workspace_id)
     return found
+
+
+def usage(principal: Principal) -> storage_quota.Usage:
+    """Return what the request's workspace stores, and how much it may."""
+    return storage_quota.usage(principal.workspace_id)
 
 
 def update(principal: Principal, changes: Mapping[str, Any]) -> Workspace:

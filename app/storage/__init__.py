@@ -14,7 +14,7 @@ from flask import Flask, current_app
 
 from app.config import Settings
 from app.exceptions import StorageError
-from app.storage.base import FileSource, RangeReader, Storage, Stored, new_key
+from app.storage.base import FileSource, Listed, RangeReader, Storage, Stored, new_key
 from app.storage.folder import FolderStorage
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Backend",
     "FileSource",
     "FolderStorage",
+    "Listed",
     "RangeReader",
     "Storage",
     "Stored",

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, cast
 from uuid import UUID
@@ -40,6 +41,19 @@ class Stored:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Something in a store: its key, size in bytes, and when it was written last (UTC).
+
+    `part` names what a cut-off upload of this key has left: a temporary file, an unfinished upload; "" for a file.
+    """
+
+    key: str
+    size: int
+    written_at: datetime
+    part: str = ""
+
+
 def new_key(kind: str, owner: UUID, name: str) -> str:
     """Return `kind/<uuid>/name`. Raises StorageError when that is not a key; no user input belongs in it."""
     return checked(f"{kind}/{owner}/{name}")
@@ -50,6 +64,11 @@ def checked(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise StorageError("This is not the name of a stored file.")
     return key
+
+
+def is_key(key: str) -> bool:
+    """Is this the name of a file that we made?"""
+    return _KEY.fullmatch(key) is not None
 
 
 class Storage(abc.ABC):
@@ -101,6 +120,14 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def presigned_get(self, key: str, *, seconds: int) -> str | None:
         """Return an address the store itself serves, or None when it has no server."""
+
+    @abc.abstractmethod
+    def listing(self) -> Iterator[Listed]:
+        """Yield every file, and what cut-off uploads have left, in no order; never holds the whole list."""
+
+    @abc.abstractmethod
+    def remove_listed(self, listed: Listed) -> None:
+        """Remove what a listing has shown; no error when there is none."""
 
     @abc.abstractmethod
     def check(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from app.exceptions import ResourceNotFoundError, StorageError
 from app.storage.base import (
     READ_BYTES,
     Intake,
+    Listed,
     RangeReader,
     Readable,
     Storage,
@@ -106,6 +108,29 @@ class FolderStorage(Storage):
     def presigned_get(self, key: str, *, seconds: int) -> str | None:  # noqa: ARG002 - a folder serves nothing
         return None
 
+    def listing(self) -> Iterator[Listed]:
+        with _disk_errors():
+            for kind in sorted(self._root.iterdir()) if self._root.is_dir() else ():
+                if kind.is_dir():
+                    yield from self._listing_of(kind)
+
+    def _listing_of(self, kind: Path) -> Iterator[Listed]:
+        for folder in os.scandir(kind):
+            if not folder.is_dir(follow_symlinks=False):
+                continue
+            for entry in os.scandir(folder):
+                name, part = _named(entry.name)
+                key = f"{kind.name}/{folder.name}/{name}"
+                with suppress(FileNotFoundError, StorageError):  # gone meanwhile, or nothing we ever made
+                    status = entry.stat(follow_symlinks=False)
+                    yield Listed(
+                        checked(key), status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), part
+                    )
+
+    def remove_listed(self, listed: Listed) -> None:
+        path = self._path(listed.key)
+        self._remove(path.with_name(listed.part) if listed.part else path)
+
     def check(self) -> dict[str, Any]:
         probe = self._root / f".probe-{secrets.token_hex(8)}"
         with _disk_errors():
@@ -125,6 +150,13 @@ class FolderStorage(Storage):
             path.unlink(missing_ok=True)
         with suppress(OSError):  # other files may be there, and that is fine
             path.parent.rmdir()
+
+
+def _named(name: str) -> tuple[str, str]:
+    """Return what a file is to be called, and what it is called now if it is only a part of that."""
+    if name.startswith(".") and name.endswith(".part"):
+        return name[1:].rsplit(".", 2)[0], name
+    return name, ""
 
 
 def _publish(part: Path, target: Path) -> None:

@@ -19,11 +19,13 @@ from app.exceptions import ResourceNotFoundError, S3DownloadError, S3UploadError
 from app.logging_config import get_logger
 from app.storage.base import (
     Intake,
+    Listed,
     RangeReader,
     Readable,
     Storage,
     Stored,
     checked,
+    is_key,
     require_space,
 )
 from app.storage.s3_transfer import Download, Multipart, PartBody, fill, s3_errors
@@ -148,6 +150,28 @@ class S3Storage(Storage):
                     Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
         self.delete(key)
+
+    def listing(self) -> Iterator[Listed]:
+        with s3_errors(StorageError, "list"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
+            for page in pages:
+                for found in page.get("Contents", []):
+                    if is_key(found["Key"]):
+                        yield Listed(found["Key"], found["Size"], found["LastModified"])
+            uploads = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
+            for page in uploads:
+                for found in page.get("Uploads", []):
+                    if is_key(found["Key"]):
+                        yield Listed(found["Key"], 0, found["Initiated"], part=found["UploadId"])
+
+    def remove_listed(self, listed: Listed) -> None:
+        if not listed.part:
+            self.delete(listed.key)
+            return
+        with s3_errors(StorageError, "abort"):
+            self._client.abort_multipart_upload(
+                Bucket=self._bucket, Key=checked(listed.key), UploadId=listed.part
+            )
 
     def check(self) -> dict[str, Any]:
         with s3_errors(StorageError, "check"):

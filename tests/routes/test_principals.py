@@ -98,6 +98,7 @@ TABLE: dict[str, tuple[Role, Scope | None]] = {
     "POST /api/v1/workspaces": ("viewer", None),
     "GET /api/v1/workspaces/<uuid:workspace_id>": ("viewer", "read"),
     "PATCH /api/v1/workspaces/<uuid:workspace_id>": ("owner", None),
+    "GET /api/v1/workspaces/<uuid:workspace_id>/usage": ("viewer", "read"),
     "POST /api/v1/workspaces/<uuid:workspace_id>/pause": ("editor", "write"),
     "POST /api/v1/workspaces/<uuid:workspace_id>/resume": ("editor", "publish"),
     "POST /api/v1/workspaces/<uuid:workspace_id>/transfer": ("owner", None),

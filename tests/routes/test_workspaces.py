@@ -109,3 +109,15 @@ def test_an_editor_pauses_but_does_not_rename(app: Flask, client: FlaskClient, o
 
     assert paused.status_code == 200
     assert error(renamed) == (403, "AUTHORIZATION_ERROR")
+
+
+def test_the_usage_says_what_is_stored_and_how_much_may_be(
+    app: Flask, client: FlaskClient, owner: Person, auth_headers: dict[str, str]
+) -> None:
+    with app.app_context():
+        factories.make_video(owner.workspace_id, size_bytes=100)
+
+    usage = client.get(f"/api/v1/workspaces/{owner.workspace_id}/usage", headers=auth_headers).get_json()
+
+    assert usage["originals"] == {"count": 1, "bytes": 100}
+    assert (usage["counted_bytes"], usage["limit_bytes"]) == (100, None)

@@ -1,0 +1,76 @@
+"""A video is moved to a bucket half way through its staging, and goes out as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from sqlalchemy import select, update
+
+from app import clock
+from app.extensions import db
+from app.models import Target, Video
+from app.queue import STAGE_TARGET
+from app.services import copying, dispatch, instance, staging, taking, uploads
+from app.services.engine import Engine
+from app.storage import get_storage
+from tests.rig import Rig
+from tests.sandbox_server import sandbox_thread
+
+CONTENT = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(500_000))  # 16 MB
+
+
+@pytest.fixture
+def rig(tmp_path: Path, sqlite_url: str, redis_url: str, s3_settings: dict[str, str]) -> Iterator[Rig]:
+    bucket = {name.upper(): value for name, value in s3_settings.items()}
+    with sandbox_thread(tmp_path / "sandbox") as server:
+        server.sim.settings(rate_limits=False)
+        extra = bucket | {"STAGE_YIELD_SECONDS": 0.0}  # so that a staging stops after each chunk
+        rig = Rig(tmp_path / "data", sqlite_url, redis_url, server, extra=extra)
+        with rig as made, made.app.app_context():
+            yield made
+
+
+def work_on(rig: Rig, target_id: uuid.UUID) -> None:
+    """Do what the target needs next, as dispatcher and workers would, then let time pass at the platform."""
+    db.session.execute(update(Target).where(Target.id == target_id).values(next_at=clock.now()))
+    db.session.commit()
+    for task, arguments in dispatch.claim_targets(clock.now()):
+        if task is STAGE_TARGET:
+            staging.stage(uuid.UUID(arguments[0]), arguments[1])
+        else:
+            engine = Engine(rig.app, threads=2)
+            engine.submit(taking.take([(uuid.UUID(id_), fence) for id_, fence in arguments[0]]))
+            engine.drain()
+    rig.sandbox.sim.advance(10)
+
+
+def remove_old_files() -> None:
+    with time_machine.travel(clock.now() + timedelta(minutes=61)):
+        for _, arguments in dispatch.claim(dispatch.WORK[1], clock.now()):
+            uploads.expire(uuid.UUID(arguments[0]), arguments[1])
+
+
+def test_a_target_staged_during_the_copy_publishes_the_right_bytes(rig: Rig) -> None:
+    assert instance.check() is None
+    target = rig.target(caption="moved half way", content=CONTENT)
+    for _ in range(8):
+        work_on(rig, target)
+        if 0 < rig.read(target).progress_bytes < len(CONTENT):
+            break
+    assert 0 < rig.read(target).progress_bytes < len(CONTENT)
+
+    assert [moved.outcome for moved in copying.copy("s3")] == ["moved"]
+    remove_old_files()
+    key = db.session.scalars(select(Video.key)).one()
+    assert not get_storage("folder").exists(key)
+    while rig.read(target).state not in ("published", "failed", "unknown"):
+        work_on(rig, target)
+
+    (post,) = rig.sandbox.sim.posts(caption="moved half way")
+    assert post["sha256"] == hashlib.sha256(CONTENT).hexdigest()
