@@ -68,6 +68,7 @@ def test_a_target_staged_during_the_copy_publishes_the_right_bytes(rig: Rig) -> 
     assert [moved.outcome for moved in copying.copy("s3")] == ["moved"]
     remove_old_files()
     key = db.session.scalars(select(Video.key)).one()
+    db.session.rollback()
     assert not get_storage("folder").exists(key)
     while rig.read(target).state not in ("published", "failed", "unknown"):
         work_on(rig, target)
