@@ -23,6 +23,7 @@ GOP_SECONDS = 2
 BUFFER_SECONDS = 1.0  # of the rate's control; a short one, so that even a 3-second video keeps its average
 FULL_AT_START = 0.9  # x264's vbv-init: this much of the buffer may be spent beyond the rate
 AAC_PRIMING = 1024  # samples of silence ffmpeg's encoder puts first
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 MOST_LATE = 0.04  # seconds; sound that begins later than this must be encoded to stay where it is
 NUDGE = 0.0005  # seconds; so that rounding never loses the first picture
 CONTAINER_SHARE = 0.98  # of a byte budget; the rest is for the index
@@ -148,11 +149,12 @@ def _sound(job: Job) -> list[str]:
     chosen = ["-map", "0:a:0?" if facts.audio_index is None else f"0:{facts.audio_index}"]
     if sound is None:
         return [*chosen, "-c:a", "copy", "-bsf:a", _drop_before(job.skips)]
-    layout = "mono" if sound.channels == 1 else "stereo"
+    layout = LAYOUTS.get(sound.channels)
+    shaped = f":channel_layouts={layout}" if layout else ""
     skip = f"atrim=start={job.skips},asetpts=PTS-{job.skips}/TB," if job.skips else ""
     chain = (
         f"{skip}aresample={sound.sample_rate}:async=1:first_pts=0,"
-        f"aformat=sample_rates={sound.sample_rate}:channel_layouts={layout},atrim=start_sample={AAC_PRIMING}"
+        f"aformat=sample_rates={sound.sample_rate}{shaped},atrim=start_sample={AAC_PRIMING}"
     )
     encoder = ["-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(sound.bit_rate)]
     return [*chosen, "-af", chain, *encoder, "-ac", str(sound.channels), "-ar", str(sound.sample_rate)]

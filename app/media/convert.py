@@ -178,7 +178,8 @@ class _Watch:
         return share, round(spent * (1 - share) / share, 1) if known else None
 
     def require_room(self) -> None:
-        if shutil.disk_usage(self.job.out.parent).free < self.room.free:
+        spent = self.room.most is not None and self.room.most <= 0
+        if spent or shutil.disk_usage(self.job.out.parent).free < self.room.free:
             raise _disk_full()
 
 
