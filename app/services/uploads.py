@@ -206,11 +206,12 @@ class _Rewound:
 class _Progress:
     """Writes down now and then how far an upload has come, which also keeps it from expiring."""
 
-    def __init__(self, upload_id: uuid.UUID, meter: Callable[[int], None]) -> None:
+    def __init__(self, upload_id: uuid.UUID, meter: Callable[[int], None] | None = None) -> None:
         self._upload_id, self._noted_at, self._meter = upload_id, clock.monotonic(), meter
 
     def __call__(self, offset: int) -> None:
-        self._meter(offset)
+        if self._meter is not None:
+            self._meter(offset)
         if clock.monotonic() < self._noted_at + NOTED_EVERY:
             return
         self._noted_at = clock.monotonic()
