@@ -32,6 +32,9 @@ POINTS = (
     "step.after_intent",
     "step.before_call",
     "step.after_call",
+    "rendition.before_making",
+    "rendition.while_making",
+    "rendition.before_storing",
 )
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 _armed: dict[str, Path] = {}

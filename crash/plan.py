@@ -85,6 +85,8 @@ def skip_reason(fault: Fault, case: Case, database: Database) -> str | None:
     """Return why a combination makes no sense, or None when it does."""
     if ONLY_ON.get(fault.kind, database) != database:
         return f"{fault.kind}: only on {ONLY_ON[fault.kind]}"
+    if fault.point.startswith("rendition."):
+        return "the posts need no rendition"
     if fault.point.startswith("step.") and not case.comment:
         return "the platform has no comments to write"
     if (fault.point.startswith("refresh.") or fault.kind == "token expiry") and not case.refreshes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from app.services import measuring, thumbnails, uploads
+from app.services import converting, measuring, thumbnails, uploads
 from jobs.runtime import app
 
 
@@ -13,6 +13,12 @@ def measure_video(video_id: str, fence: int) -> None:
     with app().app_context():
         measuring.measure(uuid.UUID(video_id), fence)
         thumbnails.make(uuid.UUID(video_id), fence)
+
+
+def make_rendition(rendition_id: str, fence: int) -> None:
+    """Convert one video as a recipe says, for the targets that need it so."""
+    with app().app_context():
+        converting.make(uuid.UUID(rendition_id), fence)
 
 
 def expire_upload(upload_id: str, fence: int) -> None:

@@ -32,7 +32,12 @@ class Wish:
     def from_dict(cls, values: Mapping[str, Any] | None) -> Self:
         """Read what a post or target stores as its `fit`; None: nothing is wanted."""
         given = values or {}
-        return cls(shape=given.get("shape"), start=float(given.get("start") or 0), end=given.get("end"))
+        end = given.get("end")
+        return cls(
+            shape=given.get("shape"),
+            start=float(given.get("start") or 0),
+            end=None if end is None else float(end),
+        )
 
     def faults(self, facts: VideoFacts) -> list[str]:
         """Return why the wanted part is not a part of this video."""

@@ -28,6 +28,7 @@ class Post(Owned):
     options: Mapped[JsonObject] = mapped_column(Json, default=dict)
     labels: Mapped[list[str]] = mapped_column(Json, default=list)
     details: Mapped[JsonObject] = mapped_column("metadata", Json, default=dict)
+    fit: Mapped[JsonObject | None] = mapped_column(Json, default=None)  # see domain/wish
     status: Mapped[str] = mapped_column(default="draft")
     scheduled_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
     timezone: Mapped[str | None] = mapped_column(default=None)

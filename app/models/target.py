@@ -36,12 +36,10 @@ from app.models.base import (
     work_index,
     write_each,
 )
-from app.models.channel import Channel
 from app.models.event import Event
+from app.models.holds import blocked
 from app.models.post import Post
 from app.models.step import FIGURES, Step
-from app.models.video import Video
-from app.models.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,7 @@ class Target(WorkMixin, Owned):
         Index(None, "channel_id", "content_hash"),
         Index(None, "platform", "due_at"),
         Index(None, "video_id"),
+        partial_index("ix_targets_rendition_id", "rendition_id", where="rendition_id IS NOT NULL"),
         work_index("targets", "next_at IS NOT NULL AND hold IS NULL"),
         partial_index("ix_targets_late", "late_until", where=MAY_BE_LATE),
         partial_index("ix_targets_attention", "state", "hold", where=ATTENTION),
@@ -88,6 +87,9 @@ class Target(WorkMixin, Owned):
     title: Mapped[str | None] = mapped_column(default=None)
     caption: Mapped[str | None] = mapped_column(default=None)
     options: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    fit: Mapped[JsonObject | None] = mapped_column(Json, default=None)  # see domain/wish; None: the post's
+    # What goes out instead of the original. No foreign key: SQLite would have to make the table anew for it.
+    rendition_id: Mapped[uuid.UUID | None] = mapped_column(default=None)
 
     state: Mapped[str] = mapped_column(default="draft")
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
@@ -117,6 +119,12 @@ class Target(WorkMixin, Owned):
     post = relationship("Post", back_populates="targets", lazy="raise")
     channel = relationship("Channel", lazy="raise")
     video = relationship("Video", lazy="raise")
+    rendition = relationship(
+        "Rendition",
+        primaryjoin="foreign(Target.rendition_id) == Rendition.id",
+        lazy="raise",
+        viewonly=True,
+    )
     steps = relationship(
         "Step",
         primaryjoin=lambda: (Target.id == Step.target_id) & (Step.kind != FIGURES),
@@ -126,6 +134,7 @@ class Target(WorkMixin, Owned):
     )
 
     warnings = cast("Sequence[JsonObject] | None", None)  # never stored; see services/warnings
+    verdict = cast("JsonObject | None", None)  # never stored; see services/fits
 
     @property
     def ref(self) -> TargetRef:
@@ -270,20 +279,11 @@ class Target(WorkMixin, Owned):
     @classmethod
     def reckon_holds(cls, *where: Any) -> None:
         """Set `hold` of waiting targets that match to what stands in their way now, strongest first."""
-        now = clock.now()
-        blocked = case(
-            (_its(Workspace.paused_at, cls.workspace_id).is_not(None), "paused"),
-            (_its(Channel.paused_at, cls.channel_id).is_not(None), "paused"),
-            (_its(Channel.status, cls.channel_id) != "active", "reconnect"),
-            (_its(Video.state, cls.video_id) == "processing", "media"),
-            ((cls.hold == "quota") & (cls.hold_until > now), "quota"),
-            ((cls.hold == "approval"), "approval"),
-            else_=None,
-        )
+        holds = blocked(cls, clock.now())
         db.session.execute(
             update(cls)
             .where(cls.id.in_(_locked(cls.state.in_(sorted(BEFORE_INTENT)), *where)))
-            .values(hold=blocked, hold_until=case((blocked == "quota", cls.hold_until), else_=None))
+            .values(hold=holds, hold_until=case((holds == "quota", cls.hold_until), else_=None))
             .execution_options(synchronize_session=False)
         )
 

@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, select
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.extensions import db
 from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, work_index
@@ -77,7 +77,11 @@ class Video(WorkMixin, Owned):
 
 
 class Rendition(WorkMixin, Owned):
-    """A converted file; found again by what was done to which video."""
+    """A converted file; found again by what was done to which video.
+
+    `state`: processing, ready, failed, removed (no target needs it; it is made anew when one does). `progress`
+    is the share that is done, `remaining_seconds` about what is left; `retries` counts troubles of ours.
+    """
 
     __tablename__ = "renditions"
     __table_args__ = (UniqueConstraint("video_id", "recipe_hash"), work_index("renditions"))
@@ -91,5 +95,10 @@ class Rendition(WorkMixin, Owned):
     key: Mapped[str | None] = mapped_column(default=None)
     size_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
     sha256: Mapped[str | None] = mapped_column(default=None)
+    progress: Mapped[float] = mapped_column(default=0.0)
+    remaining_seconds: Mapped[float | None] = mapped_column(default=None)
+    retries: Mapped[int] = mapped_column(default=0)
     facts: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
+
+    video = relationship("Video", lazy="raise", viewonly=True)

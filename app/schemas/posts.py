@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from app.domain.schedule import Schedule
 from app.models import Post
 from app.schemas.base import Instant, PageQuerySchema, Schema
+from app.schemas.fits import FitSchema, VerdictSchema
 from app.schemas.targets import MAX_CAPTION, MAX_TITLE, STATUSES, TIME, NewTargetSchema, TargetSchema
 
 MAX_TARGETS = 50
@@ -64,6 +65,13 @@ class PostTextsSchema(Schema):
         keys=fields.String(),
         values=fields.Dict(keys=fields.String()),
         metadata={"description": "By platform: {<platform>: {...}}; see GET /platforms."},
+    )
+    fit = fields.Nested(
+        FitSchema,
+        allow_none=True,
+        metadata={
+            "description": "What goes out of the video, for all targets that do not say it themselves."
+        },
     )
     labels = fields.List(
         fields.String(validate=validate.Length(1, MAX_LABEL)), validate=validate.Length(max=MAX_LABELS)
@@ -162,6 +170,7 @@ class PostSchema(Schema):
     )
     late_until = Instant(allow_none=True, required=True)
     options = fields.Dict(required=True)
+    fit = fields.Nested(FitSchema, allow_none=True, required=True)
     labels = fields.List(fields.String(), required=True)
     metadata = fields.Dict(attribute="details", required=True)
     targets = fields.List(fields.Nested(TargetSchema), required=True)
@@ -183,7 +192,14 @@ class PreviewTargetSchema(TargetSchema):
     """A target that was not stored: what has no value before that is left out."""
 
     class Meta(Schema.Meta):
-        exclude = (*NOT_STORED, "post_id", "retries", "progress_bytes", "steps", "attempts_url")
+        exclude = (*NOT_STORED, "post_id", "retries", "progress_bytes", "rendition", "steps", "attempts_url")
+
+    verdict = fields.Nested(
+        VerdictSchema,
+        allow_none=True,
+        required=True,
+        metadata={"description": "What becomes of the video; null while it is being measured."},
+    )
 
 
 class PreviewSchema(PostSchema):

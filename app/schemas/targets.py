@@ -13,6 +13,8 @@ from app.extensions import settings
 from app.models import Target
 from app.schemas.base import Instant, PageQuerySchema, Schema
 from app.schemas.channels import ChannelNameSchema
+from app.schemas.fits import FitSchema, RenditionSchema
+from app.services import renditions
 from app.services.platforms import registry
 
 STATUSES = get_args(Status)
@@ -35,6 +37,11 @@ class TargetTextsSchema(Schema):
     video_id = fields.UUID(allow_none=True)
     options = fields.Dict(
         keys=fields.String(), metadata={"description": "Over the post's options for this platform."}
+    )
+    fit = fields.Nested(
+        FitSchema,
+        allow_none=True,
+        metadata={"description": "In place of the post's; null: as the post says."},
     )
 
 
@@ -144,6 +151,16 @@ class TargetSchema(Schema):
     title = fields.String(allow_none=True, required=True)
     caption = fields.String(allow_none=True, required=True)
     options = fields.Dict(required=True)
+    fit = fields.Nested(FitSchema, allow_none=True, required=True)
+    rendition = fields.Method(
+        "_rendition",
+        allow_none=True,
+        required=True,
+        metadata={
+            "type": ["object", "null"],
+            "description": "What goes out instead of the original, as in GET /videos/{id}; null: the original.",
+        },
+    )
     if_over_quota = fields.String(required=True)
     guarantee = fields.Function(
         lambda target: registry().get(target.platform).guarantee,
@@ -179,6 +196,11 @@ class TargetSchema(Schema):
             return None
         retry_at = target.error.get("retry_at")
         return {**target.error, "retry_after": _seconds_until(retry_at) if retry_at else None}
+
+    def _rendition(self, target: Target) -> Any:
+        if target.rendition_id is None or target.rendition is None:
+            return None
+        return RenditionSchema().dump(renditions.shown(target.rendition, target.rendition.video))
 
     def _attempts_url(self, target: Target) -> str:
         return f"{settings().public_url.rstrip('/')}/api/v1/targets/{target.id}/attempts"

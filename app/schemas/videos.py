@@ -8,6 +8,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.domain.video_state import STATES
 from app.schemas.base import Instant, PageQuerySchema, Schema
+from app.schemas.fits import RenditionSchema
 
 MAX_TITLE = 500
 MAX_DESCRIPTION = 10_000
@@ -79,6 +80,11 @@ class VideoSchema(Schema):
     error = fields.Dict(allow_none=True, required=True, metadata={"description": "Why it was rejected."})
     duplicate_of = fields.UUID(
         allow_none=True, required=True, metadata={"description": "An earlier video with the same bytes."}
+    )
+    renditions = fields.List(
+        fields.Nested(RenditionSchema),
+        required=True,
+        metadata={"description": "What was or is being made of it for targets that need it so."},
     )
     file_url = fields.Url(allow_none=True, required=True)
     thumbnail_url = fields.Url(allow_none=True, required=True)

@@ -25,9 +25,10 @@ from app.services.planning import PostInput
 MOST = 500  # items of one request
 BATCH = 200  # posts read at a time for an export
 LISTS = ("channel_ids", "labels")
+OBJECTS = ("options", "fit")  # as JSON
 IMPORTED = (
     "video_id", "channel_ids", "title", "caption", "scheduled_at", "scheduled_local", "timezone", "late_until",
-    "draft", "publish_now", "if_over_quota", "labels", "options",
+    "draft", "publish_now", "if_over_quota", "labels", "options", "fit",
 )  # fmt: skip
 EXPORTED = (
     "post_id", "target_id", "status", "platform", "channel", "channel_id", "video_id", "title", "caption", "due_at",
@@ -108,7 +109,7 @@ def read_csv(text: str) -> list[dict[str, Any] | AppException]:
     """Return each row of a table as a post's body, or the error that says what is wrong with it.
 
     The first line names the columns; `channel_ids` and `labels` hold several values parted by `;`, `options`
-    JSON. Raises ValidationError when the table as a whole cannot be read.
+    and `fit` JSON. Raises ValidationError when the table as a whole cannot be read.
     """
     reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
     try:
@@ -133,14 +134,16 @@ def _body(row: Mapping[Any, Any]) -> dict[str, Any] | AppException:
     if None in row or None in row.values():
         return ValidationError(details={"row": ["This row has more or fewer values than there are columns."]})
     given = {name: value.strip() for name, value in row.items() if value.strip()}
-    body: dict[str, Any] = {name: value for name, value in given.items() if name not in (*LISTS, "options")}
+    body: dict[str, Any] = {name: value for name, value in given.items() if name not in (*LISTS, *OBJECTS)}
     body["targets"] = [{"channel_id": each} for each in _parted(given.get("channel_ids", ""))]
     if "labels" in given:
         body["labels"] = _parted(given["labels"])
-    try:
-        return body | ({"options": json.loads(given["options"])} if "options" in given else {})
-    except (ValueError, RecursionError):
-        return ValidationError(details={"options": ["This is not JSON."]})
+    for name in OBJECTS:
+        try:
+            body |= {name: json.loads(given[name])} if name in given else {}
+        except (ValueError, RecursionError):
+            return ValidationError(details={name: ["This is not JSON."]})
+    return body
 
 
 def _parted(text: str) -> list[str]:

@@ -27,11 +27,11 @@ AFRESH: dict[str, Any] = {
     **NO_HANDLE, "is_slow_commit": False, "commit_bytes": 0, "retries": 0, "asked": 0, "error": None,
 }  # fmt: skip
 POST_COLUMNS = (
-    "title", "caption", "options", "labels", "details", "video_id", "scheduled_at", "timezone",
+    "title", "caption", "options", "fit", "labels", "details", "video_id", "scheduled_at", "timezone",
     "scheduled_local", "late_until",
 )  # fmt: skip
 TARGET_COLUMNS = ("due_at", "late_until", "next_at", "video_id", "content_hash", "if_over_quota")
-OWN_COLUMNS = ("title", "caption", "options", "own_time")
+OWN_COLUMNS = ("title", "caption", "options", "fit", "own_time")
 States = Mapping[uuid.UUID, State]
 
 
@@ -65,6 +65,7 @@ def content(post: Post, target: Target) -> tuple[Any, ...]:
     return (
         texts,
         options,
+        post.fit if target.fit is None else target.fit,
         target.content_hash,
         target.due_at,
         target.if_over_quota,

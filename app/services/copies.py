@@ -14,7 +14,7 @@ from app.services import planning, posts, repost
 from app.services.idempotency import Remember, forget
 from app.services.planning import PostInput, TargetInput
 
-SHARED = ("title", "caption", "options", "labels")
+SHARED = ("title", "caption", "options", "fit", "labels")
 
 
 class RepostInput(TypedDict, total=False):
@@ -93,6 +93,8 @@ def _copy_target(post: Post, target: Target) -> TargetInput:
         copied["title"] = target.title
     if target.caption is not None:
         copied["caption"] = target.caption
+    if target.fit is not None:
+        copied["fit"] = target.fit
     return copied
 
 

@@ -12,7 +12,7 @@ from app.domain.principal import Principal
 from app.domain.target_state import BEFORE_INTENT, RETRYABLE
 from app.exceptions import StateConflictError, ValidationError
 from app.models import Event, Post, Target
-from app.services import changes, destinations, planning, posts, repost
+from app.services import changes, destinations, planning, posts, renditions, repost
 from app.services.changes import OWN_COLUMNS, TARGET_COLUMNS
 from app.services.idempotency import Remember, forget
 from app.services.planning import PostInput, TargetInput
@@ -82,6 +82,8 @@ def _apply_words(post: Post, given: PostInput) -> None:
     for name in ("title", "caption", "options", "labels"):
         if given.get(name) is not None:
             setattr(post, name, given[name])
+    if "fit" in given:
+        post.fit = given["fit"]
     if given.get("metadata") is not None:
         post.details = given["metadata"]
     if given.get("if_over_quota") is not None:
@@ -134,7 +136,7 @@ def edit_target(
     if "scheduled_at" in given and target.state != "draft":
         principal.check(role="editor", scope="publish")
     now = clock.now()
-    for name in ("title", "caption", "options"):
+    for name in ("title", "caption", "options", "fit"):
         if name in given:
             setattr(target, name, given[name])
     target.video_id = given.get("video_id") or target.video_id
@@ -204,5 +206,6 @@ def publish_now(principal: Principal, post_id: uuid.UUID, *, remember: Remember 
 
 
 def _close(post_id: uuid.UUID, *, remember: Remember = forget) -> Post:
+    renditions.assign(Target.post_id == post_id)
     Target.reckon_holds(Target.post_id == post_id)
     return posts.finish(post_id, remember=remember)

@@ -6,15 +6,19 @@ from datetime import timedelta
 from typing import Literal
 
 from app.exceptions import ResourceNotFoundError
-from app.models import Video
+from app.models import Rendition, Video
 from app.services import files
 from app.storage import FileSource, get_storage
 
+RENDITION_TYPE = "video/mp4"
 PUBLIC_FOR = timedelta(hours=26)  # a container of a platform that fetches lives for 24
 
 
-def source(video: Video) -> FileSource:
-    """Return the video's file as it was sent."""
+def source(video: Video, rendition: Rendition | None = None) -> FileSource:
+    """Return what goes out: the rendition if there is one, else the video's file as it was sent."""
+    if rendition is not None and rendition.key is not None:
+        store = get_storage(rendition.backend)
+        return FileSource(store, rendition.key, rendition.size_bytes or 0, RENDITION_TYPE)
     return FileSource(
         get_storage(video.backend), video.key, video.size_bytes, video.content_type or "video/mp4"
     )
@@ -42,8 +46,33 @@ def thumbnail_link(video: Video, *, lifetime: timedelta | None = None) -> str | 
     )
 
 
-def public_link(video: Video, what: Literal["video", "thumbnail"]) -> str:
-    """Return an address anybody can fetch the file from, for a day. Raises ResourceNotFoundError without one."""
+def rendition_link(rendition: Rendition, *, lifetime: timedelta | None = None) -> str | None:
+    """Return a signed link to a rendition, None while it is not there."""
+    if rendition.key is None or rendition.state != "ready":
+        return None
+    return files.link(
+        rendition.key,
+        backend=rendition.backend,
+        content_type=RENDITION_TYPE,
+        name="video.mp4",
+        version=rendition.sha256 or "",
+        lifetime=lifetime,
+    )
+
+
+def public_link(
+    video: Video, what: Literal["video", "thumbnail"], *, rendition: Rendition | None = None
+) -> str:
+    """Return an address anybody can fetch the file from, for a day. Raises ResourceNotFoundError without one.
+
+    The video's is that of its rendition, where one goes out.
+    """
+    if (
+        what == "video"
+        and rendition is not None
+        and (found := rendition_link(rendition, lifetime=PUBLIC_FOR))
+    ):
+        return found
     if what == "video":
         return files.link(
             video.key,

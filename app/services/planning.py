@@ -38,6 +38,7 @@ class TargetInput(TypedDict, total=False):
     caption: str | None
     scheduled_at: str | None
     options: dict[str, Any]
+    fit: dict[str, Any] | None
 
 
 class PostInput(TypedDict, total=False):
@@ -54,6 +55,7 @@ class PostInput(TypedDict, total=False):
     late_until: str | None
     if_over_quota: str
     options: dict[str, dict[str, Any]]
+    fit: dict[str, Any] | None
     labels: list[str]
     metadata: dict[str, Any]
     targets: list[TargetInput]
@@ -210,6 +212,7 @@ def _post(
         title=_first(given.get("title"), video.title if video else ""),
         caption=_first(given.get("caption"), video.description if video else ""),
         options=given.get("options") or {},
+        fit=given.get("fit"),
         labels=list(dict.fromkeys(given.get("labels") or [])),
         details=given.get("metadata") or {},
         scheduled_at=when.at if when else None,
@@ -249,6 +252,7 @@ def placed(
         title=_own_text(item, given, "title", video.title if video_id != post.video_id else None),
         caption=_own_text(item, given, "caption", video.description if video_id != post.video_id else None),
         options=item.get("options") or {},
+        fit=item.get("fit"),
         state="draft" if given.get("draft") else "scheduled",
         due_at=schedule.from_instant(own, now=now, field=f"{prefix}scheduled_at").at
         if own

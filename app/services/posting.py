@@ -18,7 +18,7 @@ from app.domain.principal import Principal
 from app.exceptions import PlatformAPIError, StateConflictError
 from app.extensions import db
 from app.logging_config import get_logger
-from app.models import Channel, Credential, Video
+from app.models import Channel, Credential
 from app.models.base import JsonObject
 from app.platforms.base import Account, Platform, PostingOptions
 from app.services import credentials, grants, publishing
@@ -91,9 +91,12 @@ def _keep(channel_id: uuid.UUID, found: PostingOptions, *, asked_at: datetime) -
 
 
 def problems(
-    platform: Platform, options: Mapping[str, Any], *, channel: Channel, video: Video
+    platform: Platform, options: Mapping[str, Any], *, channel: Channel, length: float | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (field, what is wrong) of what the platform did not offer the channel when it was asked last."""
+    """Yield (field, what is wrong) of what the platform did not offer the channel when it was asked last.
+
+    `length` is that of what goes out, in seconds.
+    """
     if channel.posting is None or channel.posting_at is None:
         return
     told, since = channel.posting, clock.isoformat(channel.posting_at)
@@ -108,7 +111,7 @@ def problems(
         if options.get(name):
             message = f"{platform.label} does not let this account turn on {name} at present"
             yield f"options.{name}", f"{message} {again}. Leave it out."
-    longest, length = told["max_duration_seconds"], (video.facts or {}).get("duration_seconds")
+    longest = told["max_duration_seconds"]
     if longest is not None and length is not None and length > longest:
         message = f"The video is {length:.1f} s long; {platform.label} takes {longest:g} s from this account"
-        yield "video_id", f"{message} {again}."
+        yield "video_id", f"{message} {again}. Choose fit.start and fit.end, or another video."

@@ -13,10 +13,10 @@ from app.domain.principal import Principal
 from app.domain.target_state import BEFORE_INTENT
 from app.exceptions import ResourceNotFoundError, StateConflictError
 from app.extensions import db
-from app.models import Event, Post, Target
+from app.models import Event, Post, Rendition, Target
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import planning, repost, warnings
+from app.services import fits, planning, renditions, repost, warnings
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import NO_HANDLE
 from app.services.planning import Plan, PostInput
@@ -30,7 +30,7 @@ def create(given: PostInput, principal: Principal, *, remember: Remember = forge
     plan = planning.plan(given, principal)
     repost.check([target for target in plan.targets if target.state != "draft"])
     db.session.add_all([plan.post, *plan.targets])
-    db.session.flush()
+    renditions.assign(Target.post_id == plan.post.id)
     Target.reckon_holds(Target.post_id == plan.post.id)
     _tell(plan)
     return finish(plan.post.id, remember=remember)
@@ -43,6 +43,7 @@ def preview(given: PostInput, principal: Principal) -> Post:
     for item in plan.placed:
         item.target.channel = item.channel
         item.target.hold = _hold(item)
+    fits.attach(plan.post, [(item.target, item.video) for item in plan.placed])
     plan.post.targets = plan.targets
     warnings.attach(plan.targets)
     return plan.post
@@ -54,7 +55,7 @@ def _hold(item: Placed) -> str | None:
         return "paused"
     if item.channel.status != "active":
         return "reconnect"
-    return "media" if item.video.state == "processing" else None
+    return "media" if item.video.state == "processing" else None  # nor is a rendition made
 
 
 def _tell(plan: Plan) -> None:
@@ -92,7 +93,11 @@ def finish(post_id: uuid.UUID, *, remember: Remember = forget) -> Post:
 
 def _whole(query: Select[Post]) -> Select[Post]:
     targets = selectinload(Post.targets)
-    shown = (targets.joinedload(Target.channel), targets.selectinload(Target.steps))
+    shown = (
+        targets.joinedload(Target.channel),
+        targets.joinedload(Target.rendition).joinedload(Rendition.video),
+        targets.selectinload(Target.steps),
+    )
     return query.options(*shown).execution_options(populate_existing=True)
 
 

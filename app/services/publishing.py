@@ -17,10 +17,10 @@ from typing import Any, Literal
 from sqlalchemy import Row, Select, insert, select
 
 from app import clock
-from app.domain.target_state import IN_FLIGHT, State
+from app.domain.target_state import IN_FLIGHT, WAITING, State
 from app.extensions import db, key_ring, settings
 from app.logging_config import get_logger
-from app.models import Attempt, Channel, Credential, Post, Target, TargetRef, Video
+from app.models import Attempt, Channel, Credential, Post, Rendition, Target, TargetRef, Video
 from app.models.base import new_id
 from app.platforms.base import Account, Handle, Platform, PublishRequest, with_defaults
 from app.services import originals
@@ -67,6 +67,7 @@ class Loaded:
     commit_deadline: float  # seconds the commit call may take in all
     is_slow_commit: bool
     commit_bytes: int
+    rendition_id: uuid.UUID | None = None  # what goes out instead of the original
     attempt_id: uuid.UUID | None = None
     called_at: datetime | None = None
     calls: tuple[Mapping[str, Any], ...] = ()
@@ -117,9 +118,13 @@ def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
     """
     fences = dict(claims)
     rows = db.session.execute(whole().where(Target.id.in_(fences))).all()
-    ours = {row.Target.ref: _try_to_load(row) for row in rows if row.Target.fence == fences[row.Target.id]}
+    claimed = [row for row in rows if row.Target.fence == fences[row.Target.id]]
+    ours = {row.Target.ref: _try_to_load(row) for row in claimed if _has_its_video(row)}
+    early = [row.Target.id for row in claimed if row.Target.ref not in ours]
     db.session.rollback()
     Target.count_starts([ref for ref, item in ours.items() if item is None])
+    if early:
+        Target.reckon_holds(Target.id.in_(early))
     db.session.commit()
     return [item for item in ours.values() if item is not None]
 
@@ -127,13 +132,20 @@ def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:
 def whole() -> Select[*tuple[Any, ...]]:
     """Return the query of targets with all that is needed to deal with their platforms; see `request_of`."""
     return (
-        select(Target, Post, Channel, Credential, Video)
+        select(Target, Post, Channel, Credential, Video, Rendition)
         .join(Post, Post.id == Target.post_id)
         .join(Channel, Channel.id == Target.channel_id)
         .join(Credential, Credential.id == Channel.credential_id)
         .join(Video, Video.id == Target.video_id)
+        .outerjoin(Rendition, (Rendition.id == Target.rendition_id) & (Rendition.video_id == Target.video_id))
         .execution_options(populate_existing=True)
     )
+
+
+def _has_its_video(row: Row[*tuple[Any, ...]]) -> bool:
+    """Is what goes out there? A target that waits for its rendition is not worked on with the original."""
+    needs_one = row.Target.rendition_id is not None and row.Target.state in WAITING
+    return not needs_one or (row.Rendition is not None and row.Rendition.state == "ready")
 
 
 def _try_to_load(row: Row[*tuple[Any, ...]]) -> Loaded | None:
@@ -175,17 +187,18 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         commit_deadline=settings().commit_deadline_seconds + target.commit_bytes / UPLINK_BYTES_PER_SECOND,
         is_slow_commit=target.is_slow_commit,
         commit_bytes=target.commit_bytes,
+        rendition_id=target.rendition_id,
     )
 
 
 def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
     """Return what an adapter may know of one target; `row` comes from `whole`."""
-    target, post, video = row.Target, row.Post, row.Video
-    facts = video.facts or {}
+    target, post, video, rendition = row.Target, row.Post, row.Video, row.Rendition
+    facts = (rendition.facts if rendition else video.facts) or video.facts or {}
     return PublishRequest(
         target_id=str(target.id),
         account=account_of(row.Channel, row.Credential),
-        source=originals.source(video),
+        source=originals.source(video, rendition),
         title=post.title if target.title is None else target.title,
         caption=post.caption if target.caption is None else target.caption,
         options=with_defaults(platform.options, effective_options(post, target)),
@@ -199,7 +212,7 @@ def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest
         doubt=_doubt(target),
         thumbnail_at=video.thumbnail_at,
         thumbnail=partial(originals.thumbnail_source, video),
-        public_link=partial(originals.public_link, video),
+        public_link=partial(originals.public_link, video, rendition=rendition),
     )
 
 

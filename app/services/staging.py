@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from app import clock, crash_points
-from app.exceptions import AppException, PlatformAPIError
+from app.exceptions import AppException, PlatformAPIError, ResourceNotFoundError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
 from app.models import Target
 from app.monitoring import capture_error
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
-from app.services import credentials, leases, publishing, quotas, refusals, settling
+from app.services import credentials, leases, publishing, quotas, refusals, renditions, settling
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
@@ -46,6 +46,13 @@ def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
         return None
     except PlatformAPIError as error:
         return error
+    except ResourceNotFoundError as error:
+        if item.rendition_id is None:
+            return _as_trouble(item, error)
+        logger.warning("the rendition of target %s is gone: it is made again", item.ref.id)
+        publishing.close_attempt(item, type(error).__name__, error=error.to_dict())
+        renditions.make_again(item.rendition_id)
+        return None
     except AppException as error:
         return _as_trouble(item, error)
 

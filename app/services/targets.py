@@ -15,18 +15,21 @@ from app.domain.target_error import target_error
 from app.domain.target_state import BEFORE_INTENT, RETRYABLE, WAITING, State
 from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError, VideoValidationError
 from app.extensions import db
-from app.models import Attempt, Channel, Post, Target, Video
+from app.models import Attempt, Channel, Post, Rendition, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import planning, repost, steps, warnings
+from app.services import fits, planning, renditions, repost, steps, warnings
 from app.services.changes import AFRESH
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import NO_HANDLE
-from app.services.platforms import registry
-from app.services.validation import Placed, check, spec_problems
+from app.services.validation import Placed, check
 
-WHOLE = (joinedload(Target.channel), selectinload(Target.steps))  # what is shown of a target
+WHOLE = (  # what is shown of a target
+    joinedload(Target.channel),
+    joinedload(Target.rendition).joinedload(Rendition.video),
+    selectinload(Target.steps),
+)
 
 
 # -- finding
@@ -109,6 +112,7 @@ def retry(
     }
     if not Target.move(ref, before=RETRYABLE, after="scheduled", fenced=False, **values):
         _refuse(principal, target_id, "retried", RETRYABLE)
+    renditions.assign(Target.id == target_id)
     Target.reckon_holds(Target.id == target_id)
     return finish(target_id, remember)
 
@@ -189,34 +193,38 @@ def finish(target_id: uuid.UUID, remember: Remember) -> Target:
 def media_settled(video_id: uuid.UUID) -> None:
     """Let go of, or end, what waited for a video. Call it after the video's state is written, in that transaction.
 
-    A ready video is held against the limits of each waiting target's platform; a rejected one ends them all.
+    A ready video is held against the limits of each waiting target: renditions are begun for those that need one,
+    and those nothing can mend end. A rejected one ends them all.
     The caller commits, then wakes the dispatcher.
     """
     db.session.flush()
     video = db.session.get_one(Video, video_id, populate_existing=True)
-    waiting = list(
-        db.session.scalars(
-            select(Target).where(Target.video_id == video_id, Target.state.in_(WAITING)).order_by(Target.id)
-        )
+    query = (
+        select(Target, Post)
+        .join(Post, Post.id == Target.post_id)
+        .where(Target.video_id == video_id, Target.state.in_(WAITING))
+        .order_by(Target.id)
     )
-    for name in sorted({target.platform for target in waiting}):
-        error = _media_error(video, name)
-        if error is not None:
-            refs = [target.ref for target in waiting if target.platform == name]
-            Target.move_many(
-                refs, before=WAITING, after="failed", fenced=False, error=error, next_at=None, hold=None
+    for target, post in db.session.execute(query).all():
+        if error := _media_error(video, post, target):
+            Target.move(
+                target.ref, before=WAITING, after="failed", fenced=False, error=error, next_at=None, hold=None
             )
+    renditions.assign(Target.video_id == video_id)
     Target.reckon_holds(Target.video_id == video_id)
 
 
-def _media_error(video: Video, platform: str) -> dict[str, Any] | None:
-    """Return the error of every target of this platform, or None when the video may go there."""
+def _media_error(video: Video, post: Post, target: Target) -> dict[str, Any] | None:
+    """Return the error of a target whose video cannot go there, or None when it may, if need be converted."""
     if video.state != "ready":
         reason = video.error or VideoValidationError("This video cannot be used.").to_dict()
-        return target_error(**reason, platform=platform, kind="media")
-    problems = spec_problems(video, registry().get(platform), {})
-    if not problems:
+        return target_error(**reason, platform=target.platform, kind="media")
+    verdict = fits.target_verdict(post, target, video)
+    faults = fits.cut_faults(post, target, video)
+    if not faults and (verdict is None or verdict.state != "impossible"):
         return None
-    details = {problem.rule: {"found": problem.measured, "allowed": problem.allowed} for problem in problems}
-    message = " ".join(problem.message for problem in problems)
-    return target_error(VideoValidationError.code, message, platform=platform, kind="media", details=details)
+    broken = verdict.problems if verdict else ()
+    details = {problem.rule: {"found": problem.measured, "allowed": problem.allowed} for problem in broken}
+    message = " ".join([*faults, *(problem.message for problem in broken)])
+    code = VideoValidationError.code
+    return target_error(code, message, platform=target.platform, kind="media", details=details)

@@ -16,11 +16,11 @@ from app.domain.principal import Principal
 from app.domain.video_state import STATES
 from app.exceptions import PreconditionFailedError, ResourceNotFoundError
 from app.extensions import db
-from app.models import Post, Target, Video
+from app.models import Post, Rendition, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import archiving, files, originals, removals, thumbnails, uploads
+from app.services import archiving, files, originals, removals, renditions, thumbnails, uploads
 from app.services.idempotency import Remember, forget
 from app.storage.base import Readable
 
@@ -51,6 +51,7 @@ class VideoView:
     version: int
     archived_at: datetime | None
     duplicate_of: uuid.UUID | None = None
+    renditions: tuple[JsonObject, ...] = ()
 
 
 def create(principal: Principal, incoming: uploads.Incoming, *, remember: Remember = forget) -> VideoView:
@@ -167,7 +168,8 @@ def _is_told_of(video: Video) -> bool:
 
 def _views(videos: Sequence[Video], principal: Principal) -> list[VideoView]:
     earlier = _first_of({video.sha256 for video in videos}, principal)
-    return [_with_original(_view(video), earlier) for video in videos]
+    made = renditions.list_of(video.id for video in videos)
+    return [_with_original(_view(video, made), earlier) for video in videos]
 
 
 def _first_of(hashes: Collection[str], principal: Principal) -> dict[str, uuid.UUID]:
@@ -185,8 +187,10 @@ def _with_original(view: VideoView, earlier: dict[str, uuid.UUID]) -> VideoView:
     return view if first is None or first >= view.id else replace(view, duplicate_of=first)
 
 
-def _view(video: Video) -> VideoView:
-    return VideoView(**{name: getattr(video, name) for name in _COLUMNS}, **_links(video))
+def _view(video: Video, made: Sequence[Rendition]) -> VideoView:
+    own = tuple(renditions.shown(row, video) for row in made if row.video_id == video.id)
+    columns = {name: getattr(video, name) for name in _COLUMNS}
+    return VideoView(**columns, **_links(video), renditions=own)
 
 
 _COLUMNS = (

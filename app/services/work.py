@@ -10,20 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from app.models import Chore, Credential, Delivery, Mail, Step, Upload, Video, Webhook
+from app.models import Chore, Credential, Delivery, Mail, Rendition, Step, Upload, Video, Webhook
 from app.models.base import WorkMixin
 from app.queue import (
     DELIVER_EVENT,
     DO_CHORE,
     EXPIRE_UPLOAD,
     FAN_OUT_EVENTS,
+    MAKE_RENDITION,
     MEASURE_VIDEO,
     REFRESH_CREDENTIAL,
     RUN_STEP,
     SEND_MAIL,
     Task,
 )
-from app.services import credentials, deliveries, mails, measuring, step_ends, timetable, uploads
+from app.services import converting, credentials, deliveries, mails, measuring, step_ends, timetable, uploads
 
 
 @dataclass(frozen=True)
@@ -48,5 +49,6 @@ WORK: tuple[Work, ...] = (
     Work(Mail, SEND_MAIL, mails.give_up),
     Work(Webhook, FAN_OUT_EVENTS, deliveries.give_up_fan_out),
     Work(Delivery, DELIVER_EVENT, deliveries.give_up),
+    Work(Rendition, MAKE_RENDITION, converting.give_up, max_deaths=converting.MAX_DEATHS),
     Work(Chore, DO_CHORE, timetable.give_up),
 )

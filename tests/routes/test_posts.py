@@ -115,6 +115,7 @@ def test_all_problems_of_all_targets_are_told_at_once(
 
     assert set(details) == {
         "targets.0.caption", "targets.0.options.privacy_level", "targets.1.channel_id", "targets.1.video_id",
+        "verdicts",
     }  # fmt: skip
     assert "600" in details["targets.1.video_id"][0]
 

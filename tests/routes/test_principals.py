@@ -83,6 +83,7 @@ TABLE: dict[str, tuple[Role, Scope | None]] = {
     "PATCH /api/v1/videos/<uuid:video_id>": ("editor", "write"),
     "POST /api/v1/videos/<uuid:video_id>/archive": ("editor", "write"),
     "GET /api/v1/videos/<uuid:video_id>/file": ("viewer", "read"),
+    "GET /api/v1/videos/<uuid:video_id>/fit": ("viewer", "read"),
     "GET /api/v1/videos/<uuid:video_id>/thumbnail": ("viewer", "read"),
     "PUT /api/v1/videos/<uuid:video_id>/thumbnail": ("editor", "write"),
     "PUT /api/v1/videos/<uuid:video_id>/thumbnail/image": ("editor", "write"),

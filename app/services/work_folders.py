@@ -1,0 +1,45 @@
+"""Private folders on this machine in which renditions are made, one for each claim."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app import clock
+from app.extensions import db, settings
+from app.models import Rendition
+
+PREFIX = "rendition-"
+
+
+@contextmanager
+def private(rendition_id: uuid.UUID, fence: int) -> Iterator[Path]:
+    """Give a folder that is gone afterwards, and clear away those of workers that died on this machine."""
+    root = settings().data_dir / "tmp"
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sweep(root)
+    folder = root / f"{PREFIX}{rendition_id}.{fence}"
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Remove the folders below `root` in which nobody works any more: their claims are over."""
+    for folder in root.glob(f"{PREFIX}*"):
+        if not _is_alive(folder.name.removeprefix(PREFIX)):
+            shutil.rmtree(folder, ignore_errors=True)
+    db.session.rollback()
+
+
+def _is_alive(name: str) -> bool:
+    id_, _, fence = name.rpartition(".")
+    row = db.session.get(Rendition, uuid.UUID(id_), populate_existing=True)
+    if row is None or row.lease_until is None or row.state != "processing":
+        return False
+    return row.fence == int(fence) and row.lease_until > clock.now()
