@@ -24,6 +24,14 @@ def source(video: Video, rendition: Rendition | None = None) -> FileSource:
     )
 
 
+def thumbnail_at(video: Video, rendition: Rendition | None) -> float | None:
+    """Return where the frame that is the thumbnail lies in what goes out, in seconds; as near as may be."""
+    if video.thumbnail_at is None or rendition is None:
+        return video.thumbnail_at
+    start, length = rendition.recipe.get("start", 0.0), (rendition.facts or {}).get("duration_seconds", 0.0)
+    return min(max(float(video.thumbnail_at) - float(start), 0.0), float(length))
+
+
 def thumbnail_source(video: Video) -> FileSource | None:
     """Return the video's thumbnail, None if it has none. Asks the storage for its size."""
     if video.thumbnail_key is None:

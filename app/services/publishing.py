@@ -210,7 +210,7 @@ def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest
         remote_id=target.remote_id,
         committed_at=target.committed_at,
         doubt=_doubt(target),
-        thumbnail_at=video.thumbnail_at,
+        thumbnail_at=originals.thumbnail_at(video, rendition),
         thumbnail=partial(originals.thumbnail_source, video),
         public_link=partial(originals.public_link, video, rendition=rendition),
     )
@@ -218,8 +218,7 @@ def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest
 
 def _doubt(target: Target) -> str | None:
     """Return the platform's code of the answer that left a commit in doubt."""
-    error = target.error if target.state in IN_FLIGHT else None
-    return (error or {}).get("platform_code")
+    return (target.error or {}).get("platform_code") if target.state in IN_FLIGHT else None
 
 
 def effective_options(post: Post, target: Target) -> dict[str, Any]:

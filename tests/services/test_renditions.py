@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app import clock
 from app.extensions import db
 from app.models import Channel, Post, Rendition, Target, Video
-from app.services import publishing, renditions, targets
+from app.services import originals, publishing, renditions, targets
 from tests.factories import FACTS, make_channel, make_person, make_post, make_video, only_target
 
 pytestmark = pytest.mark.usefixtures("context", "database_url")
@@ -226,3 +226,14 @@ def test_drafts_need_nothing() -> None:
 
     assert made() == []
     assert db.session.get_one(Channel, only_target(post).channel_id).platform == "instagram"
+
+
+def test_a_cover_frame_is_looked_for_where_it_lies_in_the_part_that_goes_out() -> None:
+    post = scheduled(LATE_INDEX, "instagram", fit={"start": 2.0})
+    (row,) = made()
+    finish(row)
+    video = db.session.get_one(Video, post.video_id)
+    for at, expected in ((5.0, 3.0), (1.0, 0.0), (99.0, 7.0)):
+        video.thumbnail_at = at
+        assert originals.thumbnail_at(video, row) == expected
+    assert originals.thumbnail_at(video, None) == 99.0
