@@ -21,7 +21,7 @@ import benchmarks
 from app import clock
 from benchmarks.rows import Row
 
-NOT_BENCHMARKS = ("__main__", "rows", "lateness_job", "counting_server", "bare")
+NOT_BENCHMARKS = ("__main__", "rows", "lateness_job", "counting_server", "bare", "bare_api", "filling")
 
 
 def names() -> list[str]:
