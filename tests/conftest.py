@@ -6,7 +6,6 @@ on both databases; `settings`, `app` and `client` follow. Servers start when fir
 
 from __future__ import annotations
 
-import base64
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,16 +20,34 @@ from moto.server import ThreadedMotoServer
 
 from app.config import Settings
 from tests import factories
+from tests.canaries import (
+    MARK,
+    canaries,
+    canary,
+    look_through_redis,
+    pytest_configure,
+    pytest_runtest_logreport,
+    pytest_runtest_setup,
+    pytest_sessionfinish,
+    pytest_testnodedown,
+    tell,
+)
 from tests.database import dispose, migrate
 from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
 
+ENCRYPTION_KEY = f"{MARK}{'k' * 37}="  # 32 bytes in base64
 SettingsMaker = Callable[..., Settings]
+__all__ = [  # the hooks and the fixture by which the suite looks for secrets it left
+    "canaries", "pytest_configure", "pytest_runtest_logreport", "pytest_runtest_setup", "pytest_sessionfinish",
+    "pytest_testnodedown",
+]  # fmt: skip
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for reason in skipped:
         terminalreporter.write_line(f"LEFT OUT: {reason}", red=True, bold=True)
+    tell(terminalreporter)
 
 
 # -- Redis
@@ -41,6 +58,8 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         with redis_server(tmp_path_factory.mktemp("redis")) as url:
             yield url
+            with redis.Redis.from_url(url) as client:
+                look_through_redis(client)
     except LookupError as missing:
         skip_or_fail(str(missing))
 
@@ -49,6 +68,7 @@ def redis_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def redis_url(redis_server_url: str) -> str:
     """The session's Redis, emptied for this test."""
     with redis.Redis.from_url(redis_server_url) as client:
+        look_through_redis(client)  # what other tests left
         client.flushall()
     return redis_server_url
 
@@ -137,9 +157,9 @@ def make_settings(request: pytest.FixtureRequest, tmp_path: Path, redis_url: str
     def make(**fields: object) -> Settings:
         defaults: dict[str, object] = {
             "data_dir": tmp_path,
-            "secret_key": "s" * 40,
-            "jwt_secret_key": "j" * 40,
-            "encryption_keys": "k1:" + base64.b64encode(b"k" * 32).decode(),
+            "secret_key": canary("secret-key"),
+            "jwt_secret_key": canary("jwt-secret-key"),
+            "encryption_keys": "k1:" + ENCRYPTION_KEY,
             "database_url": database,
             "redis_url": redis_url,
             "min_free_bytes": 0,

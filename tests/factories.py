@@ -35,9 +35,11 @@ from app.platforms.base import Tokens
 from app.security import hash_password
 from app.services import api_keys, auth
 from app.services.credentials import token_columns
+from tests.canaries import MARK, canary
 
 Row = TypeVar("Row")
-PASSWORD = "correct horse battery"
+ACCESS_TOKEN, REFRESH_TOKEN = canary("access"), canary("refresh")
+PASSWORD = f"{MARK} horse battery"
 FACTS = VideoFacts(
     container="mp4",
     size_bytes=1_000_000,
@@ -119,7 +121,7 @@ def make_channel(workspace_id: uuid.UUID, *, platform: str = "tiktok", **columns
 
 def make_credential(workspace_id: uuid.UUID, *, platform: str = "tiktok", **columns: Any) -> Credential:
     id_ = new_id()
-    tokens = Tokens("access", "refresh", clock.now() + timedelta(days=1), None, frozenset())
+    tokens = Tokens(ACCESS_TOKEN, REFRESH_TOKEN, clock.now() + timedelta(days=1), None, frozenset())
     sealed = token_columns(id_, tokens, refresh_ahead=timedelta(hours=2))
     return _saved(Credential(id=id_, workspace_id=workspace_id, platform=platform, **(sealed | columns)))
 

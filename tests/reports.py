@@ -12,6 +12,7 @@ from sentry_sdk.envelope import Envelope
 from sentry_sdk.transport import Transport
 
 from app.monitoring import sentry
+from tests.canaries import look
 
 DSN = "http://key@127.0.0.1:1/1"
 
@@ -23,6 +24,7 @@ class Kept(Transport):
 
     def capture_envelope(self, envelope: Envelope) -> None:
         self.sent.append(envelope)
+        look("report", envelope.serialize())
 
 
 @contextmanager

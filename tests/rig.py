@@ -41,6 +41,7 @@ from app.platforms import registry
 from app.platforms.base import Tokens
 from app.services.credentials import seal_own, token_columns
 from app.storage import get_storage, new_key
+from tests.canaries import canary, look_through_redis
 from tests.database import dispose
 from tests.platforms.sources import Case
 from tests.sandbox_server import Sim
@@ -107,8 +108,8 @@ class Rig:
         }
         ours = {
             "DATA_DIR": str(self.folder),
-            "SECRET_KEY": "s" * 40,
-            "JWT_SECRET_KEY": "j" * 40,
+            "SECRET_KEY": canary("secret-key"),
+            "JWT_SECRET_KEY": canary("jwt-secret-key"),
             "ENCRYPTION_KEYS": "k1:" + base64.b64encode(b"k" * 32).decode(),
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
@@ -174,6 +175,7 @@ class Rig:
 
     def flush_redis(self) -> None:
         with redis.Redis.from_url(self.redis_url) as client:
+            look_through_redis(client)
             client.flushall()
 
     # -- content

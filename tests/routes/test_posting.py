@@ -17,6 +17,7 @@ from app.models import Channel, Credential
 from app.platforms.base import Account, PostingOptions
 from app.platforms.tiktok import TikTok
 from app.services import posting
+from tests import factories
 from tests.routes.conftest import Body, Send, code
 
 DIRECT = {"tiktok": {"mode": "direct", "privacy_level": "SELF_ONLY", "allow_comment": True}}
@@ -66,7 +67,7 @@ def test_the_platforms_answer_is_told_and_kept(
     kept = channel(app)
     assert kept.posting is not None and kept.posting_at is not None
     assert clock.isoformat(kept.posting_at) == told["checked_at"]
-    assert [account.access_token for account in asked] == ["access"]
+    assert [account.access_token for account in asked] == [factories.ACCESS_TOKEN]
 
 
 @pytest.mark.usefixtures("asked", "database_url")

@@ -20,6 +20,7 @@ from app.platforms.base import Tokens
 from app.platforms.tiktok import TikTok
 from app.security import KeyRing
 from app.services import credentials, doctor, keys, publishing
+from tests import factories
 from tests.conftest import SettingsMaker
 from tests.database import dispose
 from tests.factories import make_channel, make_person, make_post, make_video
@@ -148,7 +149,7 @@ def test_a_value_no_key_opens_stops_nobody(channel: Channel, with_keys: Callable
     assert rotate() == (2, 2)
 
     fine = db.session.get_one(Credential, other.credential_id, populate_existing=True)
-    assert credentials.reveal(fine.id, "access_token", fine.access_token_encrypted) == "access"
+    assert credentials.reveal(fine.id, "access_token", fine.access_token_encrypted) == factories.ACCESS_TOKEN
 
 
 def test_what_was_written_meanwhile_is_left_alone(
@@ -177,7 +178,7 @@ def test_a_token_being_renewed_survives(
     """The platform has ended the old token with its answer: the new one must be kept whatever seals the old."""
 
     def refresh(_self: TikTok, token: str) -> Tokens:
-        assert token == "refresh"
+        assert token == factories.REFRESH_TOKEN
         rotate()
         return Tokens("renewed", "refresh-2", clock.now(), None, frozenset())
 
@@ -243,7 +244,7 @@ def test_the_command_says_what_it_did_and_which_keys_are_unused(
     assert done.exit_code == 0, done.output
     assert "1 sealed anew in credentials.access_token" in done.output
     assert "Key k1 is unused now." in done.output
-    assert "access" not in json.dumps(done.output.replace("access_token", ""))
+    assert factories.ACCESS_TOKEN not in json.dumps(done.output)
 
 
 def test_the_command_fails_while_an_old_key_is_needed(
