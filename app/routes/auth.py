@@ -8,7 +8,7 @@ from flask import request
 
 from app.domain.principal import SCOPES
 from app.routes.base import Blueprint, principal
-from app.routes.limits import throttled
+from app.routes.limits import know_address, throttled
 from app.schemas.auth import (
     LoginSchema,
     MeSchema,
@@ -46,7 +46,9 @@ def register(body: dict[str, Any]) -> auth.Login:
 @throttled
 def login(body: dict[str, Any]) -> auth.Login:
     """Log in with e-mail and password."""
-    return auth.log_in(**body, user_agent=request.user_agent.string)
+    tokens = auth.log_in(**body, user_agent=request.user_agent.string)
+    know_address(body["email"])
+    return tokens
 
 
 @blp.post("/auth/refresh")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, g, request
+from redis.exceptions import RedisError
 
 from app.config import Settings
-from app.extensions import limiter, settings
+from app.extensions import limiter, redis_client, settings
 from app.security import hash_secret
 
+KNOWN_SECONDS = 90 * 24 * 3600  # how long an address is remembered after a login from it
 View = Callable[..., Any]
 
 
@@ -46,18 +49,46 @@ def _login_limit() -> str:
     return settings().login_rate_limit
 
 
+def know_address(email: str) -> None:
+    """Remember that this person has logged in from this address, so that no stranger's tries keep them out of it.
+
+    Redis may be away or forget it: then they share the strangers' count again.
+    """
+    with suppress(RedisError):
+        redis_client().set(_known_address(email), "1", ex=KNOWN_SECONDS)
+
+
+def _known_address(email: str) -> str:
+    pair = hash_secret(f"{settings().secret_key} {_same(email)} {request.remote_addr}")
+    return f"{settings().queue_prefix}:login-known:{pair}"
+
+
+def _is_known(email: str) -> bool:
+    with suppress(RedisError):
+        return bool(redis_client().exists(_known_address(email)))
+    return False
+
+
+def _same(email: object) -> str:
+    return str(email).strip().lower()
+
+
 def _address() -> str:
     return f"login-address:{request.remote_addr}"
 
 
 def _person() -> str:
-    """Return whose password is tried: the caller's, else that of the address in the body, else nobody's."""
+    """Return whose password is tried: the caller's, else that of the address in the body, else nobody's.
+
+    All strangers together have one count for a person, so that many addresses guess no faster than one. Where the
+    person has logged in before has a count of its own: else anybody could lock anybody out.
+    """
     if g.get("principal") is not None:
         return f"login-{g.principal.name}"
     body = request.get_json(silent=True) or request.form
     email = body.get("email") if isinstance(body, Mapping) else None
-    return (
-        f"login-email:{hash_secret(str(email).strip().lower())}"
-        if email
-        else f"login-nobody:{request.remote_addr}"
-    )
+    if not email:
+        return f"login-nobody:{request.remote_addr}"
+    if _is_known(_same(email)):
+        return _known_address(_same(email))
+    return f"login-email:{hash_secret(_same(email))}"

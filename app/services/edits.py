@@ -9,7 +9,7 @@ from datetime import datetime
 from app import clock
 from app.domain import schedule
 from app.domain.principal import Principal
-from app.domain.target_state import BEFORE_INTENT, RETRYABLE
+from app.domain.target_state import BEFORE_INTENT, RETRYABLE, WAITING
 from app.exceptions import StateConflictError, ValidationError
 from app.models import Event, Post, Target
 from app.services import changes, destinations, planning, posts, renditions, repost
@@ -50,8 +50,10 @@ def edit_post(
     joined = destinations.joining(post, given, principal, without=left, now=now)
     new = [item.target for item in joined]
     changes.set_times(post, [*placed, *joined], principal, given.get("late_until"), now=now)
-    check(post, [*placed, *joined])
     changed = [item.target for item in placed if changes.content(post, item.target) != before[item.target.id]]
+    if any(target.state != "draft" for target in changed):
+        principal.check(role="editor", scope="publish")  # what is said in public is decided here
+    check(post, [*placed, *joined])
     repost.check([target for target in (*changed, *new) if target.state != "draft"])
     changes.write_post(post)
     destinations.cancel(left)
@@ -133,8 +135,8 @@ def edit_target(
     post, was = changes.copy(principal, found.post_id, version)
     target = next(item for item in post.targets if item.id == target_id)
     _check_editable(target, given)
-    if "scheduled_at" in given and target.state != "draft":
-        principal.check(role="editor", scope="publish")
+    if target.state in WAITING:
+        principal.check(role="editor", scope="publish")  # what is said in public is decided here
     now = clock.now()
     for name in ("title", "caption", "options", "fit"):
         if name in given:

@@ -66,6 +66,25 @@ def test_logins_are_limited_by_e_mail_from_wherever_they_come(limited: Callable[
     assert found == [401, 401, 401, 429, 429]
 
 
+def test_nobody_is_kept_out_by_strangers_of_where_they_have_logged_in_before(
+    limited: Callable[..., Flask],
+) -> None:
+    app = limited(login_rate_limit="3 per minute")
+    with app.app_context():
+        ada = factories.make_person(password=factories.PASSWORD)
+
+    def log_in(address: str, password: str = factories.PASSWORD) -> int:
+        body = {"email": ada.email.upper(), "password": password}
+        return app.test_client().post(LOGIN, json=body, environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert log_in("192.0.2.1") == 200
+    assert [log_in(f"192.0.2.{n}", "guessed") for n in range(10, 15)] == [401, 401, 429, 429, 429]
+
+    assert log_in("192.0.2.1") == 200
+    assert log_in("192.0.2.99") == 429  # a new place is a stranger's, until the minute is over
+    assert [log_in("192.0.2.1", "mistyped") for _ in range(3)] == [401, 429, 429]  # counted there too
+
+
 def test_what_is_over_the_limit_is_not_hashed(
     limited: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:

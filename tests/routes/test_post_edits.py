@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from app import clock
 from tests import factories
@@ -101,6 +103,24 @@ def test_draft_takes_a_scheduled_post_back(app: Flask, send: Send, body: Body) -
 
     assert (changed["status"], changed["scheduled_at"]) == ("draft", None)
     assert (changed["targets"][0]["due_at"], changed["targets"][0]["next_at"]) == (None, None)
+
+
+def test_what_waits_to_go_out_is_changed_only_by_those_who_may_let_it_out(
+    app: Flask, client: FlaskClient, owner: Person, send: Send, body: Body
+) -> None:
+    with app.app_context():
+        key = factories.make_api_key(owner, scopes=("read", "write"))
+    post = send("POST", "/posts", body).json
+    path, target = f"/api/v1/posts/{post['id']}", f"/api/v1/targets/{post['targets'][0]['id']}"
+
+    def change(where: str, **changes: Any) -> int:
+        return client.patch(where, json=changes, headers={"Authorization": f"Bearer {key}"}).status_code
+
+    assert [change(path, caption="New"), change(target, caption="New")] == [403, 403]
+    assert send("GET", f"/posts/{post['id']}").json["caption"] == "Hello"
+    assert [change(path, labels=["spring"]), change(path, metadata={"row": 1})] == [200, 200]
+    assert change(path, draft=True, caption="Taken back, then written anew") == 200
+    assert [change(path, caption="A draft is only a draft"), change(target, caption="Newer")] == [200, 200]
 
 
 @pytest.mark.parametrize("if_match", ['"1"', "1", 'W/"1"', "*"])
