@@ -94,7 +94,12 @@ class Settings:
     s3_secret_access_key: str = _setting("", "Empty: the usual AWS sources.", secret=True)
     s3_checksums: str = _setting("when_required", "when_required (other stores) or when_supported (AWS).")
     max_upload_bytes: int = _setting(10 * GIB, "Largest video accepted, in bytes.")
-    min_free_bytes: int = _setting(GIB // 2, "Uploads are refused when less than this stays free on disk.")
+    min_free_bytes: int = _setting(
+        GIB // 2, "Uploads are refused and conversions wait when less than this stays free on disk."
+    )
+    work_budget_bytes: int = _setting(
+        20 * GIB, "Most bytes that files being converted may have on one machine, all together."
+    )
     retain_originals_days: float = _setting(
         0.0,
         "Days after its last post (unused: its upload) a video's file is kept, then archived. 0: for ever.",

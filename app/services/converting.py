@@ -30,7 +30,7 @@ from app.exceptions import (
 from app.extensions import db, settings
 from app.logging_config import bind_context, get_logger
 from app.media import measure
-from app.media.convert import Room, convert
+from app.media.convert import convert
 from app.models import Event, Rendition, Target, Video
 from app.monitoring import capture_error
 from app.queue import wake_dispatcher
@@ -148,7 +148,7 @@ def _make(job: Job) -> tuple[Stored, VideoFacts]:
     ):
         out = folder / "rendition.mp4"
         progress = _Progress(job)
-        room = Room(free=settings().min_free_bytes)
+        room = work_folders.room()
         convert(source, job.recipe, job.facts, out, ffmpeg=Path(ffmpeg), on_progress=progress, room=room)
         facts = measure(out)
         _check(job, facts)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app import clock
 from app.extensions import db, settings
+from app.media import Room
 from app.models import Rendition
 
 PREFIX = "rendition-"
@@ -27,6 +28,16 @@ def private(rendition_id: uuid.UUID, fence: int) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def room() -> Room:
+    """Return what of this machine's disk one more rendition may use beside those in the making."""
+    root = settings().data_dir / "tmp"
+    taken = 0
+    for path in root.glob(f"{PREFIX}*/*"):
+        with suppress(FileNotFoundError):  # its worker is done with it meanwhile
+            taken += path.stat().st_size
+    return Room(free=settings().min_free_bytes, most=settings().work_budget_bytes - taken)
 
 
 def sweep(root: Path) -> None:
