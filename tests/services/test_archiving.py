@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 
 from app import clock
 from app.config import Settings
+from app.domain.recipe import Recipe
 from app.domain.target_state import OPEN, TRANSITIONS
 from app.exceptions import AppException, StateConflictError
 from app.extensions import db
@@ -42,7 +43,8 @@ def stored_video(person: Person, *, age: timedelta = OLD, **columns: Any) -> Vid
     video.thumbnail_key, video.thumbnail_backend = f"{folder}/thumbnail.jpg", "folder"
     rendition = Rendition(
         workspace_id=video.workspace_id, video_id=video.id, recipe_hash="h", state="ready", backend="folder",
-        key=f"{folder}/rendition.mp4", size_bytes=5, updated_at=clock.now() - age,
+        recipe=Recipe(picture=None, sound="copy").to_dict(), key=f"{folder}/rendition.mp4", size_bytes=5,
+        updated_at=clock.now() - age,
     )  # fmt: skip
     db.session.add(rendition)
     for key in (video.key, video.thumbnail_key, str(rendition.key)):
