@@ -94,6 +94,12 @@ class Settings:
     s3_secret_access_key: str = _setting("", "Empty: the usual AWS sources.", secret=True)
     s3_checksums: str = _setting("when_required", "when_required (other stores) or when_supported (AWS).")
     max_upload_bytes: int = _setting(10 * GIB, "Largest video accepted, in bytes.")
+    upload_idle_seconds: int = _setting(
+        86400, "An upload in pieces is cleared away when nothing has come for this long."
+    )
+    upload_threads: int = _setting(
+        0, "Threads of each web process that may receive files at once. 0: half of WEB_THREADS."
+    )
     min_free_bytes: int = _setting(
         GIB // 2, "Uploads are refused and conversions wait when less than this stays free on disk."
     )

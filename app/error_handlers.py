@@ -15,7 +15,7 @@ from typing import Any, Final
 import flask_smorest
 import marshmallow
 import sentry_sdk
-from flask import Flask, Response, current_app, jsonify, request
+from flask import Flask, Response, current_app, g, jsonify, request
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
 from flask_limiter import RateLimitExceeded
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
@@ -143,7 +143,7 @@ def _handle_app_exception(error: AppException) -> WerkzeugResponse:
     response.status_code = error.status
     wait = _seconds_to_wait(error)
     if wait is not None and error.status in RETRY_AFTER_STATUSES:
-        response.headers["Retry-After"] = str(wait)
+        g.retry_after = response.headers["Retry-After"] = str(wait)
     return _envelope(error.to_dict(), response)
 
 
@@ -282,4 +282,6 @@ def _limit_resets_in() -> int:
 def _strip_retry_after(response: Response) -> Response:
     if response.status_code not in RETRY_AFTER_STATUSES:
         response.headers.pop("Retry-After", None)
+    elif wanted := g.get("retry_after"):
+        response.headers["Retry-After"] = wanted  # what we said, not when the rate's window ends
     return response

@@ -12,7 +12,10 @@
     ├── ResourceNotFoundError           404 RESOURCE_NOT_FOUND
     ├── ResourceAlreadyExistsError      409 RESOURCE_ALREADY_EXISTS
     │   └── StateConflictError          409 STATE_CONFLICT
-    │       └── PreconditionFailedError 412 PRECONDITION_FAILED
+    │       ├── PreconditionFailedError 412 PRECONDITION_FAILED
+    │       ├── UploadGoneError         410 UPLOAD_GONE
+    │       ├── UploadLockedError       423 UPLOAD_LOCKED
+    │       └── ChecksumMismatchError   460 CHECKSUM_MISMATCH
     ├── PlatformAPIError                502 PLATFORM_API_ERROR
     │   ├── PlatformAuthError           502 PLATFORM_AUTH_ERROR
     │   ├── PlatformRateLimitError      429 PLATFORM_RATE_LIMIT
@@ -47,15 +50,10 @@ ErrorAction = Literal["edit", "reconnect", "wait", "check_platform"]
 # kind -> (worth trying again without a person, what the person should do)
 KIND_POLICY: dict[ErrorKind, tuple[bool, ErrorAction]] = {
     "reauth": (False, "reconnect"),
-    "rate": (True, "wait"),
-    "quota": (True, "wait"),
-    "transient": (True, "wait"),
-    "media": (False, "edit"),
-    "content": (False, "edit"),
-    "account": (False, "check_platform"),
-    "config": (False, "check_platform"),
-    "ambiguous": (False, "check_platform"),
-}
+    "rate": (True, "wait"), "quota": (True, "wait"), "transient": (True, "wait"),
+    "media": (False, "edit"), "content": (False, "edit"),
+    "account": (False, "check_platform"), "config": (False, "check_platform"), "ambiguous": (False, "check_platform"),
+}  # fmt: skip
 
 
 class AppException(Exception):  # noqa: N818 - the guide's name
@@ -156,6 +154,21 @@ class PreconditionFailedError(StateConflictError):
 
     status, code = 412, "PRECONDITION_FAILED"
     default_message = "It was changed meanwhile. Read it again and repeat with its new version."
+
+
+class UploadGoneError(StateConflictError):
+    status, code = 410, "UPLOAD_GONE"
+    default_message = "This upload has ended. Begin a new one."
+
+
+class UploadLockedError(StateConflictError):
+    status, code = 423, "UPLOAD_LOCKED"
+    default_message = "Another request is sending to this upload. Ask for its offset in a few seconds."
+
+
+class ChecksumMismatchError(StateConflictError):
+    status, code = 460, "CHECKSUM_MISMATCH"  # tus 1.0.0, "Checksum"
+    default_message = "The bytes that arrived do not have this checksum. Send them again."
 
 
 class PlatformAPIError(AppException):
@@ -277,8 +290,6 @@ class RepostError(AppException):
 
 
 class RepostTooSoonError(RepostError):
-    """The same content went to the same channel less than 24 hours ago."""
-
     code = "REPOST_TOO_SOON"
 
     def __init__(self, *, platform: str, hours_remaining: float, next_allowed_at: datetime) -> None:

@@ -40,6 +40,7 @@ class Task:
 MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 900)
 MAKE_RENDITION = Task("jobs.media.make_rendition", "media", 12 * 3600)  # ffmpeg itself ends much earlier
 EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 300)
+IMPORT_UPLOAD = Task("jobs.media.import_upload", "media", 6 * 3600)
 STAGE_TARGET = Task("jobs.publish.stage_target", "stage", 900)
 CALL_PLATFORM = Task("jobs.publish.call_platform", "commit", 120)
 FAN_OUT_EVENTS = Task("jobs.webhooks.fan_out_events", "default", 60)

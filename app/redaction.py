@@ -27,7 +27,7 @@ _NAMES = (
 )
 # Identifiers and counts about secrets are not secrets, and an operator needs them.
 _HARMLESS_END = re.compile(r"(?:_ids?|_at|_type|_count|_seconds|_expires|_expires_in|_state)$", re.IGNORECASE)
-_SENSITIVE_KEY = re.compile(rf"{_NAMES}|^auth$|^dsn$|^code$|^pwd$", re.IGNORECASE)
+_SENSITIVE_KEY = re.compile(rf"{_NAMES}|^auth$|^dsn$|^code$|^pwd$|^http\.(?:query|fragment)$", re.IGNORECASE)
 
 # A text without any of these holds nothing the patterns could find: looking for them costs a microsecond.
 _HINTS = (

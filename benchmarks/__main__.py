@@ -21,7 +21,9 @@ import benchmarks
 from app import clock
 from benchmarks.rows import Row
 
-NOT_BENCHMARKS = ("__main__", "rows", "lateness_job", "counting_server", "bare", "bare_api", "filling")
+NOT_BENCHMARKS = (
+    "__main__", "rows", "lateness_job", "counting_server", "bare", "bare_api", "filling", "copying", "discarding_s3",
+)  # fmt: skip
 
 
 def names() -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from app.services import converting, measuring, thumbnails, uploads
+from app.services import converting, measuring, thumbnails, uploads_ending, uploads_fetch
 from jobs.runtime import app
 
 
@@ -22,6 +22,12 @@ def make_rendition(rendition_id: str, fence: int) -> None:
 
 
 def expire_upload(upload_id: str, fence: int) -> None:
-    """Remove what an abandoned upload or a deleted video left in the store."""
+    """Finish an upload all of which has come; remove what an abandoned one or a deleted video left in the store."""
     with app().app_context():
-        uploads.expire(uuid.UUID(upload_id), fence)
+        uploads_ending.attend(uuid.UUID(upload_id), fence)
+
+
+def import_upload(upload_id: str, fence: int) -> None:
+    """Fetch a video from the address somebody gave, or the next stretch of it."""
+    with app().app_context():
+        uploads_fetch.run(uuid.UUID(upload_id), fence)

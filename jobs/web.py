@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
@@ -17,6 +18,9 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from app import clock
 
 PATIENCE = 20.0  # seconds a connection's bytes may be waited for, all in all
+MOST_PATIENCE = 60.0  # seconds: what came quickly earns no right to keep a thread waiting for ever
+DRAIN_SECONDS = 0.1  # for what is left of a body that nobody wants; then the connection is closed
+DRAIN_BYTES = 64 * 1024
 SLOWEST = 10_000  # bytes a second that earn as much patience as they take; no video is sent more slowly
 
 
@@ -41,7 +45,7 @@ class Patience:
         finally:
             self._sock.settimeout(before)
             self._left -= clock.monotonic() - began
-        self._left += len(piece) / SLOWEST
+        self._left = min(self._left + len(piece) / SLOWEST, MOST_PATIENCE)
         return piece
 
 
@@ -55,7 +59,32 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         req.body.read = blaming_the_sender(req.body.read)
-        return super().handle_request(req, conn)
+        is_kept = super().handle_request(req, conn)
+        if is_kept and not _is_read(conn):
+            say_goodbye(conn.sock)
+            return False
+        return is_kept
+
+
+def _is_read(conn: Any) -> bool:
+    """Has the whole body come? What little is left of one that was refused is waited for a moment."""
+    try:
+        return bool(conn.parser.finish_body(deadline=clock.monotonic() + DRAIN_SECONDS))
+    except OSError:  # Patience speaks of a sender that went away
+        return False
+
+
+def say_goodbye(sock: socket.socket) -> None:
+    """End a connection whose sender still sends a file that was refused, without waiting for the rest of it.
+
+    The answer has left; gunicorn itself would wait, for seconds and in the one thread that accepts connections.
+    """
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(DRAIN_SECONDS)
+        sock.recv(DRAIN_BYTES)
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)
 
 
 def blaming_the_sender(read: Callable[..., bytes]) -> Callable[..., bytes]:

@@ -156,3 +156,10 @@ def test_a_hostile_text_costs_little(unit: str) -> None:
     redact(text)
 
     assert time.process_time() - began < 0.1
+
+
+def test_the_query_of_an_address_somebody_was_asked_at_is_not_told() -> None:
+    """As Sentry's own integration notes each call."""
+    crumb = {"url": "https://example.com/film.mp4", "http.query": f"ticket={SECRET}", "http.fragment": SECRET}
+
+    assert SECRET not in str(redact_value(crumb))

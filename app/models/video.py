@@ -13,7 +13,11 @@ from app.models.base import Json, JsonObject, Owned, UtcDateTime, WorkMixin, wor
 
 
 class Upload(WorkMixin, Owned):
-    """Bytes on their way in. `next_at` is when an abandoned one is cleared away."""
+    """Bytes on their way in. `next_at` is when an abandoned one is cleared away, or its work goes on.
+
+    `state`: receiving, importing, finishing, done, failed. `offset_bytes` counts what is kept for good, and `parts`
+    is what the store must know to write on from there; `source` says the same of where an import comes from.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (Index(None, "workspace_id", "id"), work_index("uploads"))
@@ -21,14 +25,20 @@ class Upload(WorkMixin, Owned):
     workspace_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("workspaces.id", ondelete="CASCADE"))
     created_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id"), default=None)
     kind: Mapped[str]
+    state: Mapped[str] = mapped_column(default="receiving")
     backend: Mapped[str]
     key: Mapped[str]
     filename: Mapped[str] = mapped_column(default="")
+    title: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
     content_type: Mapped[str] = mapped_column(default="")
     total_bytes: Mapped[int | None] = mapped_column(BigInteger, default=None)
     offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     reserved_bytes: Mapped[int] = mapped_column(BigInteger, default=0)  # held of the workspace's quota
     parts: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    source: Mapped[JsonObject] = mapped_column(Json, default=dict)
+    url_encrypted: Mapped[str | None] = mapped_column(default=None)
+    error: Mapped[JsonObject | None] = mapped_column(Json, default=None)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     video_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("videos.id", ondelete="SET NULL"), default=None
@@ -74,6 +84,16 @@ class Video(WorkMixin, Owned):
         query = select(cls).where(cls.id == video_id).with_for_update()
         found: Video | None = db.session.scalar(query.execution_options(populate_existing=True))
         return found
+
+    @property
+    def has_bytes(self) -> bool:
+        """Is its file there? Not while it is still fetched from an address, and not once it was deleted."""
+        return self.size_bytes > 0 and self.state != "archived"
+
+    @property
+    def content_hash(self) -> str:
+        """What tells its content from any other: its SHA-256, until that is known a name of its own."""
+        return self.sha256 or f"unknown-{self.id}"
 
 
 class Rendition(WorkMixin, Owned):

@@ -14,7 +14,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Settings
-from app.routes import base, headers, limits, openapi
+from app.routes import base, crowding, headers, limits, openapi
 
 ABOUT = """\
 Send `Authorization: Bearer` with an API key (`vsk_...`) or an access token of `POST /auth/login`. A key opens the
@@ -68,6 +68,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.json = StrictJson(app)
     _trust_proxies(app, settings.trusted_proxies)
     headers.init_app(app, settings)
+    crowding.init_app(app, settings)
     app.before_request(base.identify)
     limits.init_app(app, settings)
     app.config["API_SPEC_OPTIONS"] = {

@@ -32,6 +32,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from app.domain.principal import Principal, Role, Scope
 from app.exceptions import AppException, AuthenticationError, ResourceNotFoundError, ValidationError
 from app.logging_config import bind_context
+from app.routes import crowding
 from app.services import auth
 
 API_PREFIX = "/api/v1"
@@ -122,7 +123,8 @@ class Blueprint(_Blueprint):
             @wraps(view)
             def guarded(*args: Any, **kwargs: Any) -> Any:
                 _admit(classification)
-                return view(*args, **kwargs)
+                with crowding.place_for(classification.body_limit):
+                    return view(*args, **kwargs)
 
             guarded.__classification__ = classification  # type: ignore[attr-defined]
             guarded.__guard__ = guarded  # type: ignore[attr-defined]

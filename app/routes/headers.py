@@ -13,10 +13,12 @@ from app.routes.base import API_PREFIX
 PREFLIGHT_SECONDS = 600
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, "
+    "Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset, "
     "X-API-Key, X-Filename, X-Request-Id, X-Workspace-Id"
 )
 ANSWER_HEADERS = (
-    "Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, X-RateLimit-Limit, "
+    "Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, "
+    "Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Offset, X-RateLimit-Limit, "
     "X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id"
 )
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"

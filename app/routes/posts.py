@@ -10,7 +10,7 @@ from flask import Response, jsonify
 from app.models import Post
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import once, wanted_version
+from app.routes.idempotency import once, once_apart, wanted_version
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
 from app.schemas.posts import (
@@ -46,7 +46,8 @@ def create_post(body: Any, query: dict[str, Any], headers: dict[str, Any]) -> Po
         return jsonify(PreviewSchema().dump(posts.preview(body, principal())))
     if not body.get("draft"):
         principal().check(role="editor", scope="publish")
-    return once(
+    once_only = once_apart if body.get("video") else once  # a host is looked up before an import is stored
+    return once_only(
         headers["idempotency_key"],
         lambda remember: posts.create(body, principal(), remember=remember),
         schema=PostSchema,

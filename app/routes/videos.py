@@ -33,6 +33,7 @@ Answer = tuple[VideoView, int, dict[str, str]]
 @blp.arguments(NewVideoQuerySchema, location="query")
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(201, VideoSchema)
+@blp.alt_response(503, description="As many files come in as can be received at once; see Retry-After.")
 @blp.doc(requestBody=form_documentation())
 def create_video(query: dict[str, str], headers: dict[str, Any]) -> Answer | Response:
     """Send a video, as the body itself or as the `file` of a form.

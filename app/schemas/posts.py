@@ -12,6 +12,7 @@ from app.models import Post
 from app.schemas.base import Instant, PageQuerySchema, Schema
 from app.schemas.fits import FitSchema, VerdictSchema
 from app.schemas.targets import MAX_CAPTION, MAX_TITLE, STATUSES, TIME, NewTargetSchema, TargetSchema
+from app.schemas.videos import VideoTextsSchema
 
 MAX_TARGETS = 50
 MAX_LABELS = 20
@@ -81,7 +82,23 @@ class PostTextsSchema(Schema):
     )
 
 
+class VideoSourceSchema(VideoTextsSchema):
+    """A video we are to fetch; the post waits for it."""
+
+    url = fields.String(
+        required=True,
+        validate=validate.Length(1, 2048),
+        metadata={"description": "A public http(s) address of the file itself."},
+    )
+    filename = fields.String(validate=validate.Length(1, 255))
+
+
 class NewPostSchema(PostTextsSchema):
+    video = fields.Nested(
+        VideoSourceSchema,
+        allow_none=True,
+        metadata={"description": "Instead of video_id: where the video is to be fetched from."},
+    )
     targets = fields.List(
         fields.Nested(NewTargetSchema), required=True, validate=validate.Length(1, MAX_TARGETS)
     )

@@ -76,7 +76,7 @@ def content(post: Post, target: Target) -> tuple[Any, ...]:
 
 
 def use_video(item: Placed) -> None:
-    item.target.content_hash = item.video.sha256
+    item.target.content_hash = item.video.content_hash
 
 
 def set_times(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from app import clock
@@ -23,20 +25,21 @@ AGAIN_AFTER = timedelta(seconds=60)  # when the trouble is ours (store, ffmpeg),
 
 def measure(video_id: uuid.UUID, fence: int) -> None:
     """Measure one claimed video and settle it. Losing the lease is a normal end; trouble of ours is tried again."""
-    place = _take(video_id, fence)
+    place, known = _take(video_id, fence)
     if place is None or not leases.begin(Video, video_id, fence):
         return
     bind_context(video_id=str(video_id))
     try:
         with leases.renewed(Video, video_id, fence), get_storage(place[0]).local_path(place[1]) as path:
             facts = measure_file(path)
+            sha256 = known or _sha256(path)
             picture = thumbnails.first(place[2], video_id, path, facts)
     except VideoValidationError as error:
         _settle(video_id, fence, "rejected", error=error.to_dict())
     except AppException as error:
         _postpone(video_id, fence, error)
     else:
-        columns = {"facts": facts.to_dict(), "ready_at": clock.now()}
+        columns = {"facts": facts.to_dict(), "sha256": sha256, "ready_at": clock.now()}
         _settle(video_id, fence, "ready", picture=picture, error=None, **columns)
 
 
@@ -49,13 +52,22 @@ def give_up(video_id: uuid.UUID, fence: int) -> None:
     thumbnails.give_up(video_id, fence)  # of one that was ready already
 
 
-def _take(video_id: uuid.UUID, fence: int) -> tuple[str, str, uuid.UUID] | None:
-    """Return where the video's file is (backend, key) and whose, if it is still ours. Ends the transaction."""
+def _take(video_id: uuid.UUID, fence: int) -> tuple[tuple[str, str, uuid.UUID] | None, str]:
+    """Return where the video's file is (backend, key) and whose, if it is still ours, and its hash if that is known.
+
+    Ends the transaction.
+    """
     row = db.session.get(Video, video_id, populate_existing=True)
-    is_ours = row is not None and row.fence == fence and row.state == "processing"
-    place = (row.backend, row.key, row.workspace_id) if row is not None and is_ours else None
+    found: tuple[tuple[str, str, uuid.UUID] | None, str] = (None, "")
+    if row is not None and row.fence == fence and row.state == "processing":
+        found = ((row.backend, row.key, row.workspace_id), row.sha256)
     db.session.rollback()
-    return place
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _settle(

@@ -60,7 +60,7 @@ class Answer:
 def check_url(url: str, *, field: str = "url") -> None:
     """Raise ValidationError unless this is an http(s) address of a public host, as far as can be seen now."""
     try:
-        host, port = _target(url)
+        host, port = target(url)
         addresses(host, port)
     except (ValueError, OSError) as problem:
         raise ValidationError(
@@ -77,15 +77,15 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str], seconds: float) -
     except RefusedAddress as refusal:
         return Answer(None, str(refusal), budget.spent)
     except (HTTPError, OSError, ValueError) as trouble:
-        refused = _refusal_in(trouble)
+        refused = refusal_in(trouble)
         reason = refused or ("no answer in time" if budget.is_spent else "the connection failed")
         return Answer(None, reason, budget.spent)
 
 
 def _post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
-    host, port = _target(url)
+    host, port = target(url)
     parts = urlsplit(url)
-    pool = _pool(parts.scheme, host, port)
+    pool = pool_for(parts.scheme, host, port)
     try:
         answer = pool.urlopen(
             "POST",
@@ -149,7 +149,7 @@ def _is_public(address: Address) -> bool:
     return address.is_global and not inner and not any(address in network for network in INNER)
 
 
-def _target(url: str) -> tuple[str, int]:
+def target(url: str) -> tuple[str, int]:
     """Return host and port. Raises ValueError saying what is wrong with the address."""
     if len(url) > MAX_URL or not all("!" <= char <= "~" and char not in '\\"<>^`{|}' for char in url):
         raise ValueError("This is not a plain web address.")
@@ -179,7 +179,7 @@ class _PinnedTls(TlsConnection):
         return super()._new_conn()
 
 
-def _pool(scheme: str, host: str, port: int) -> urllib3.HTTPConnectionPool:
+def pool_for(scheme: str, host: str, port: int) -> urllib3.HTTPConnectionPool:
     if scheme == "http":
         plain = urllib3.HTTPConnectionPool(host, port, maxsize=1)
         plain.ConnectionCls = _PinnedPlain
@@ -189,7 +189,7 @@ def _pool(scheme: str, host: str, port: int) -> urllib3.HTTPConnectionPool:
     return tls
 
 
-def _refusal_in(trouble: BaseException | None) -> str | None:
+def refusal_in(trouble: BaseException | None) -> str | None:
     """Return the refusal's words if that is what lies under the trouble."""
     while trouble is not None:
         if isinstance(trouble, RefusedAddress):

@@ -45,6 +45,7 @@ class PostInput(TypedDict, total=False):
     """A post as a user asks for it. Times are texts, read by domain/schedule."""
 
     video_id: uuid.UUID | None
+    video: dict[str, str] | None  # instead of video_id: url, and texts of the video it will be
     title: str | None
     caption: str | None
     scheduled_at: str | None
@@ -248,7 +249,7 @@ def placed(
         channel_id=channel.id,
         video_id=video.id,
         platform=channel.platform,
-        content_hash=video.sha256,
+        content_hash=video.content_hash,
         title=_own_text(item, given, "title", video.title if video_id != post.video_id else None),
         caption=_own_text(item, given, "caption", video.description if video_id != post.video_id else None),
         options=item.get("options") or {},

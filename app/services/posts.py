@@ -11,12 +11,12 @@ from sqlalchemy.orm import selectinload
 from app import clock
 from app.domain.principal import Principal
 from app.domain.target_state import BEFORE_INTENT
-from app.exceptions import ResourceNotFoundError, StateConflictError
+from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError
 from app.extensions import db
 from app.models import Event, Post, Rendition, Target
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import fits, planning, renditions, repost, warnings
+from app.services import fits, outgoing, planning, renditions, repost, uploads_url, warnings
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import NO_HANDLE
 from app.services.planning import Plan, PostInput
@@ -27,7 +27,7 @@ SOON = timedelta(seconds=2)  # the dispatcher looks every second by itself
 
 def create(given: PostInput, principal: Principal, *, remember: Remember = forget) -> Post:
     """Make a post and its targets, all or nothing. Raises what `planning.plan` and `repost.check` raise."""
-    plan = planning.plan(given, principal)
+    plan = planning.plan(_with_import(given, principal), principal)
     repost.check([target for target in plan.targets if target.state != "draft"])
     db.session.add_all([plan.post, *plan.targets])
     renditions.assign(Target.post_id == plan.post.id)
@@ -37,8 +37,8 @@ def create(given: PostInput, principal: Principal, *, remember: Remember = forge
 
 
 def preview(given: PostInput, principal: Principal) -> Post:
-    """Return what `create` would make, unstored, or raise what it would raise."""
-    plan = planning.plan(given, principal)
+    """Return what `create` would make, unstored, or raise what it would raise. The caller rolls back."""
+    plan = planning.plan(_with_import(given, principal), principal)
     repost.check([target for target in plan.targets if target.state != "draft"])
     for item in plan.placed:
         item.target.channel = item.channel
@@ -47,6 +47,17 @@ def preview(given: PostInput, principal: Principal) -> Post:
     plan.post.targets = plan.targets
     warnings.attach(plan.targets)
     return plan.post
+
+
+def _with_import(given: PostInput, principal: Principal) -> PostInput:
+    """Begin the import a post asks for, in the post's own transaction, and let the post name its video."""
+    source = given.get("video")
+    if source is None:
+        return given
+    if given.get("video_id") is not None:
+        raise ValidationError(details={"video": ["Name a video_id or an address to fetch from, not both."]})
+    outgoing.check_url(source["url"], field="video.url")
+    return {**given, "video_id": uploads_url.begin(principal, **source).video_id}
 
 
 def _hold(item: Placed) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import joinedload, selectinload
 
 from app import clock
@@ -199,6 +199,14 @@ def media_settled(video_id: uuid.UUID) -> None:
     """
     db.session.flush()
     video = db.session.get_one(Video, video_id, populate_existing=True)
+    if video.sha256:  # of a file that came in pieces it may be known only now
+        db.session.execute(
+            update(Target)
+            .where(
+                Target.video_id == video_id, Target.content_hash != video.sha256, Target.state.in_(WAITING)
+            )
+            .values(content_hash=video.sha256)
+        )
     query = (
         select(Target, Post)
         .join(Post, Post.id == Target.post_id)

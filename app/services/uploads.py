@@ -28,6 +28,7 @@ from app.queue import wake_dispatcher
 from app.services import leases, storage_quota
 from app.services.idempotency import Remember, forget
 from app.storage import Stored, get_storage, new_key
+from app.storage.base import Readable
 
 logger = get_logger(__name__)
 LIFE = timedelta(hours=1)  # an upload that has not moved for this long is abandoned
@@ -88,7 +89,7 @@ def _receive(principal: Principal, incoming: Incoming, remember: Remember) -> uu
             f"The file has {incoming.total_bytes} bytes; at most {limit} are allowed. Send a smaller one.",
             facts,
         )
-    stream = _Rewound(incoming)
+    stream = Rewound(incoming)
     place = _open(principal, incoming, sniff(stream.peek(SNIFF_BYTES)))
     try:
         stored = get_storage().put_stream(
@@ -184,10 +185,10 @@ def _abandon(place: _Place) -> None:
         logger.warning("An abandoned upload stays until it expires", extra={"error": type(error).__name__})
 
 
-class _Rewound:
+class Rewound:
     """A stream whose first bytes were looked at already."""
 
-    def __init__(self, stream: Incoming) -> None:
+    def __init__(self, stream: Readable) -> None:
         self._stream, self._head = stream, b""
 
     def peek(self, size: int) -> bytes:

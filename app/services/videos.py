@@ -167,7 +167,7 @@ def _is_told_of(video: Video) -> bool:
 
 
 def _views(videos: Sequence[Video], principal: Principal) -> list[VideoView]:
-    earlier = _first_of({video.sha256 for video in videos}, principal)
+    earlier = _first_of({video.sha256 for video in videos} - {""}, principal)
     made = renditions.list_of(video.id for video in videos)
     return [_with_original(_view(video, made), earlier) for video in videos]
 
@@ -200,7 +200,7 @@ _COLUMNS = (
 
 
 def _links(video: Video) -> dict[str, Any]:
-    has_file = video.state != DELETED
+    has_file = video.has_bytes
     name = video.filename or video.key.rpartition("/")[2]
     version = video.sha256
     return {

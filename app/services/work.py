@@ -17,6 +17,7 @@ from app.queue import (
     DO_CHORE,
     EXPIRE_UPLOAD,
     FAN_OUT_EVENTS,
+    IMPORT_UPLOAD,
     MAKE_RENDITION,
     MEASURE_VIDEO,
     REFRESH_CREDENTIAL,
@@ -24,7 +25,17 @@ from app.queue import (
     SEND_MAIL,
     Task,
 )
-from app.services import converting, credentials, deliveries, mails, measuring, step_ends, timetable, uploads
+from app.services import (
+    converting,
+    credentials,
+    deliveries,
+    mails,
+    measuring,
+    step_ends,
+    timetable,
+    uploads,
+    uploads_fetch,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Work:
 
 WORK: tuple[Work, ...] = (
     Work(Video, MEASURE_VIDEO, measuring.give_up),
-    Work(Upload, EXPIRE_UPLOAD, uploads.give_up),
+    Work(Upload, EXPIRE_UPLOAD, uploads.give_up, (Upload.state != "importing",)),
     Work(Credential, REFRESH_CREDENTIAL, credentials.give_up),
     Work(Step, RUN_STEP, step_ends.give_up),
     Work(Mail, SEND_MAIL, mails.give_up),
@@ -51,4 +62,5 @@ WORK: tuple[Work, ...] = (
     Work(Delivery, DELIVER_EVENT, deliveries.give_up),
     Work(Rendition, MAKE_RENDITION, converting.give_up, max_deaths=converting.MAX_DEATHS),
     Work(Chore, DO_CHORE, timetable.give_up),
+    Work(Upload, IMPORT_UPLOAD, uploads_fetch.give_up, (Upload.state == "importing",)),
 )

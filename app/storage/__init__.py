@@ -16,13 +16,17 @@ from app.config import Settings
 from app.exceptions import StorageError
 from app.storage.base import FileSource, Listed, RangeReader, Storage, Stored, new_key
 from app.storage.folder import FolderStorage
+from app.storage.growing import Growing, Kept, Part
 
 __all__ = [
     "BACKENDS",
     "Backend",
     "FileSource",
     "FolderStorage",
+    "Growing",
+    "Kept",
     "Listed",
+    "Part",
     "RangeReader",
     "Storage",
     "Stored",

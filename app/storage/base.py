@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Protocol, cast
 from uuid import UUID
 
 from app.exceptions import PayloadTooLargeError, StorageError
+from app.storage.growing import Kept, Opened, Part
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -75,6 +76,7 @@ class Storage(abc.ABC):
     """A store. Keys come from `new_key`; files are written once, whole or not at all."""
 
     backend: ClassVar[str]
+    takes_parts: ClassVar[bool] = False  # may others send parts of a file to the store directly?
 
     @abc.abstractmethod
     def put_stream(
@@ -91,6 +93,21 @@ class Storage(abc.ABC):
         `expected_bytes` only lets a full disk be seen before the first byte. `on_progress` gets the bytes
         so far; what it or the stream raises ends the upload and passes through. Raises PayloadTooLargeError
         above `max_bytes`, StorageError when the store fails.
+        """
+
+    @abc.abstractmethod
+    def grow(self, key: str, kept: Kept, *, most_bytes: int, expected_bytes: int | None = None) -> Opened:
+        """Open a file to be written on after what was kept of it; at its end it has `most_bytes` or fewer.
+
+        `expected_bytes` only lets a full disk be seen before the first byte. One writer at a time, and the caller
+        sees to that. The file is there under its key once `finish_growing` is done.
+        """
+
+    @abc.abstractmethod
+    def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:
+        """Make a file that is written completely appear under its key; repeating it is no error.
+
+        `sha256` is compared where the store itself does not prove that it has these bytes. Raises StorageError.
         """
 
     @abc.abstractmethod
@@ -132,6 +149,18 @@ class Storage(abc.ABC):
     @abc.abstractmethod
     def check(self) -> dict[str, Any]:
         """Return facts for the health page. Raises StorageError when the store cannot be used."""
+
+    def begin_parts(self, key: str) -> str:
+        """Begin a file whose parts come to the store directly; return what the store calls it."""
+        raise NotImplementedError
+
+    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
+        """Return an address to PUT the part with this number to."""
+        raise NotImplementedError
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        """Return the parts that have arrived, by number."""
+        raise NotImplementedError
 
     def put_file(self, key: str, path: Path) -> Stored:
         """Store a local file that we made."""

@@ -24,8 +24,7 @@ from app.storage.base import (
     require_space,
     sync_folder,
 )
-
-SPACE_CHECK_BYTES = 64 * 1024**2  # how often a growing file looks at the free space
+from app.storage.growing import SPACE_CHECK_BYTES, Growing, GrowingFile, Kept
 
 
 class FolderStorage(Storage):
@@ -75,6 +74,45 @@ class FolderStorage(Storage):
             with _disk_errors():
                 os.fsync(file.fileno())
                 _require_size(os.fstat(file.fileno()).st_size, expected=intake.size)
+
+    @contextmanager
+    def grow(
+        self,
+        key: str,
+        kept: Kept,
+        *,
+        most_bytes: int,  # noqa: ARG002 - see S3
+        expected_bytes: int | None = None,
+    ) -> Iterator[Growing]:
+        part, target = self._growing(key), self._path(key)
+        with _disk_errors():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._require(max((expected_bytes or 0) - kept.offset, 0))
+            file = GrowingFile(
+                part,
+                offset=kept.offset,
+                check_space=lambda: self._require(0),
+                sync=lambda: _sync_folders(target),
+            )
+        try:
+            yield _Translated(file)
+        finally:
+            file.close()
+
+    def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:  # noqa: ARG002 - see S3
+        part, target = self._growing(key), self._path(key)
+        with _disk_errors():
+            if part.exists():
+                os.truncate(part, kept.offset)
+                _publish(part, target)
+            _require_size(target.stat().st_size, expected=kept.offset)
+
+    def _growing(self, key: str) -> Path:
+        target = self._path(key)
+        return target.with_name(f".{target.name}.growing.part")
+
+    def _require(self, wanted: int) -> None:
+        require_space(self._root, wanted=wanted, keep_free=self._keep_free)
 
     def open_range(self, key: str, start: int = 0, length: int | None = None) -> RangeReader:
         with _disk_errors(key):
@@ -159,8 +197,31 @@ def _named(name: str) -> tuple[str, str]:
     return name, ""
 
 
+class _Translated:
+    """A growing file whose errors are ours."""
+
+    def __init__(self, file: GrowingFile) -> None:
+        self._file = file
+
+    @property
+    def offset(self) -> int:
+        return self._file.offset
+
+    def write(self, piece: bytes, /) -> None:
+        with _disk_errors():
+            self._file.write(piece)
+
+    def keep(self, *, everything: bool) -> Kept:
+        with _disk_errors():
+            return self._file.keep(everything=everything)
+
+
 def _publish(part: Path, target: Path) -> None:
     part.replace(target)
+    _sync_folders(target)
+
+
+def _sync_folders(target: Path) -> None:
     for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
         sync_folder(folder)
 

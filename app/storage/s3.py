@@ -28,6 +28,8 @@ from app.storage.base import (
     is_key,
     require_space,
 )
+from app.storage.growing import Growing, Kept, Part
+from app.storage.s3_growing import SLOTS, GrowingObject, finish, key_of_rest, list_parts, rest_key
 from app.storage.s3_transfer import Download, Multipart, PartBody, fill, s3_errors
 
 logger = get_logger(__name__)
@@ -39,7 +41,7 @@ MAX_PARTS = 10_000  # S3 user guide, "Amazon S3 multipart upload limits"
 class S3Storage(Storage):
     """Objects in one bucket. An upload holds one buffer of 16 MiB and is compared with what the store has."""
 
-    backend = "s3"
+    backend, takes_parts = "s3", True
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -73,6 +75,32 @@ class S3Storage(Storage):
             raise
         return intake.stored(key)
 
+    @contextmanager
+    def grow(
+        self,
+        key: str,
+        kept: Kept,
+        *,
+        most_bytes: int,
+        expected_bytes: int | None = None,  # noqa: ARG002 - a bucket does not fill up
+    ) -> Iterator[Growing]:
+        growing = GrowingObject(
+            self._client, self._bucket, checked(key), marks=kept.marks, most_bytes=most_bytes
+        )
+        try:
+            yield growing
+        finally:
+            growing.close()
+
+    def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:
+        # A process that died after this was done left the object, and nothing to make it of.
+        is_done = self.exists(key) and self.size(key) == kept.offset
+        etag = "" if is_done else finish(self._client, self._bucket, checked(key), kept)
+        head = self._head_written(key, kept.offset)
+        if etag != head and sha256 is not None and self._sha256(key) != sha256:
+            raise S3UploadError("The store kept other bytes than were sent.")
+        self._drop_leftovers(key)
+
     def _put(self, key: str, body: memoryview) -> str:
         with s3_errors(S3UploadError, "put"):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=PartBody(body))
@@ -80,13 +108,18 @@ class S3Storage(Storage):
 
     def _verify(self, stored: Stored, etag: str) -> None:
         """Compare with what the store says it has; where its ETag is no MD5 (encryption), read it back."""
-        with s3_errors(S3UploadError, "verify"):
-            head = self._client.head_object(Bucket=self._bucket, Key=stored.key)
-        if head["ContentLength"] != stored.size:
-            facts = {"expected_bytes": stored.size, "found_bytes": head["ContentLength"]}
-            raise S3UploadError("The store kept another number of bytes than was sent.", facts)
-        if head["ETag"].strip('"') != etag and self._sha256(stored.key) != stored.sha256:
+        found = self._head_written(stored.key, stored.size)
+        if found != etag and self._sha256(stored.key) != stored.sha256:
             raise S3UploadError("The store kept other bytes than were sent.")
+
+    def _head_written(self, key: str, size: int) -> str:
+        """Return the ETag of what was written. Raises S3UploadError when it has not this many bytes."""
+        with s3_errors(S3UploadError, "verify"):
+            head = self._client.head_object(Bucket=self._bucket, Key=key)
+        if head["ContentLength"] != size:
+            facts = {"expected_bytes": size, "found_bytes": head["ContentLength"]}
+            raise S3UploadError("The store kept another number of bytes than was sent.", facts)
+        return str(head["ETag"]).strip('"')
 
     def _sha256(self, key: str) -> str:
         digest = hashlib.sha256()
@@ -136,28 +169,54 @@ class S3Storage(Storage):
         params = {"Bucket": self._bucket, "Key": checked(key)}
         return str(self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds))
 
+    # -- parts that others send to the store directly
+
+    def begin_parts(self, key: str) -> str:
+        with s3_errors(S3UploadError, "create"):
+            answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=checked(key))
+        return str(answer["UploadId"])
+
+    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
+        params = {"Bucket": self._bucket, "Key": checked(key), "UploadId": upload_id, "PartNumber": number}
+        return str(self._client.generate_presigned_url("upload_part", Params=params, ExpiresIn=seconds))
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:
+        return list_parts(self._client, {"Bucket": self._bucket, "Key": checked(key), "UploadId": upload_id})
+
     # -- removing and checking
 
     def delete(self, key: str) -> None:
+        self._delete(checked(key))
+
+    def _delete(self, name: str) -> None:
         with s3_errors(StorageError, "delete"):
-            self._client.delete_object(Bucket=self._bucket, Key=checked(key))
+            self._client.delete_object(Bucket=self._bucket, Key=name)
 
     def discard(self, key: str) -> None:
+        self._drop_leftovers(checked(key))
+        self.delete(key)
+
+    def _drop_leftovers(self, key: str) -> None:
+        """Remove what is in the store of an upload besides the object itself."""
         with s3_errors(StorageError, "discard"):
-            found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=checked(key))
+            found = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
             for upload in found.get("Uploads", []):
                 self._client.abort_multipart_upload(
                     Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
-        self.delete(key)
+        for slot in SLOTS:
+            self._delete(rest_key(key, slot))
 
     def listing(self) -> Iterator[Listed]:
         with s3_errors(StorageError, "list"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
             for page in pages:
                 for found in page.get("Contents", []):
-                    if is_key(found["Key"]):
-                        yield Listed(found["Key"], found["Size"], found["LastModified"])
+                    name, key = found["Key"], key_of_rest(found["Key"])
+                    if is_key(key or name):
+                        yield Listed(
+                            key or name, found["Size"], found["LastModified"], part=name if key else ""
+                        )
             uploads = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket)
             for page in uploads:
                 for found in page.get("Uploads", []):
@@ -167,6 +226,9 @@ class S3Storage(Storage):
     def remove_listed(self, listed: Listed) -> None:
         if not listed.part:
             self.delete(listed.key)
+            return
+        if key_of_rest(listed.part) == listed.key:
+            self._delete(listed.part)
             return
         with s3_errors(StorageError, "abort"):
             self._client.abort_multipart_upload(

@@ -94,7 +94,7 @@ class Campaign:
         )
         answer = self._place.app.test_client().open(
             request.path, method=request.method.upper(),
-            headers=dict(world.loner if name == "delete_account" else world.headers),
+            headers={**(world.loner if name == "delete_account" else world.headers), **request.headers},
             **({"content_type": request.content_type} | body if request.content_type else {}),
         )  # fmt: skip
         self._judge(name, self.operations[name].Case(), answer, shown=str(request))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -20,14 +20,23 @@ NEW_PASSWORD = "another horse battery"
 CHOSEN: Mapping[str, Mapping[str, str]] = {
     "accept_invitation": {"token": "invitation"},
     "archive_video": {"video_id": "unused_video_id"},
+    "complete_upload": {"upload_id": "done_upload_id"},
     "delete_video": {"video_id": "unused_video_id"},
     "get_target_stats": {"target_id": "published_target_id"},
+    "list_upload_parts": {"upload_id": "multipart_id"},
     "register": {"email": "new_email"},
     "remove_target": {"target_id": "published_target_id"},
     "reset_password": {"token": "reset"},
     "resolve_target": {"target_id": "unknown_target_id"},
+    "sign_upload_parts": {"upload_id": "multipart_id"},
     "transfer_workspace": {"workspace_id": "shared_workspace_id"},
     "retry_target": {"target_id": "failed_target_id"},
+}
+
+
+TUS = {"Tus-Resumable": "1.0.0"}
+HEADERS: Mapping[str, Mapping[str, str]] = {
+    "append_to_upload": TUS | {"Upload-Offset": "0"},
 }
 
 
@@ -37,6 +46,7 @@ class Request:
     path: str
     body: Any = None
     content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
@@ -57,17 +67,20 @@ def good_requests(document: Json, world: World) -> dict[str, Request]:
 
 def _request(method: str, path: str, operation: Json, world: World) -> Request:
     known = known_values(world, operation["operationId"])
+    headers = HEADERS.get(operation["operationId"], {})
     for name, value in known.items():
         path = path.replace(f"{{{name}}}", str(value))
     content = operation.get("requestBody", {}).get("content", {})
     if not content:
-        return Request(method, path)
+        return Request(method, path, headers=headers)
+    if "application/offset+octet-stream" in content:
+        return Request(method, path, BYTES, "application/offset+octet-stream", headers)
     if "multipart/form-data" in content:
         return Request(method, path, BYTES, "video/mp4")
     if "image/jpeg" in content:
         return Request(method, path, PICTURE, "image/jpeg")
     body = with_real_values(content["application/json"]["example"], known)
-    return Request(method, path, body, "application/json")
+    return Request(method, path, body, "application/json", headers)
 
 
 def known_values(world: World, operation_id: str = "") -> dict[str, Any]:

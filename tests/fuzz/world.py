@@ -20,19 +20,29 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app import clock, create_app
 from app.config import Settings
 from app.extensions import db, key_ring, redis_client
-from app.models import Channel, Connection, Credential, Mail, Video
+from app.models import Channel, Connection, Credential, Mail, Upload, Video
 from app.models.base import new_id
 from app.platforms.base import Tokens
 from app.platforms.registry import setting_specs
-from app.services import accounts, api_keys, auth, connections, files, people, webhooks
+from app.services import (
+    accounts,
+    api_keys,
+    auth,
+    connections,
+    files,
+    people,
+    uploads_multipart,
+    uploads_tus,
+    webhooks,
+)
 from app.services.credentials import token_columns
 from app.services.platforms import registry
-from app.storage import get_storage, new_key
+from app.storage import FolderStorage, Part, get_storage, new_key
 from tests import factories
 from tests.database import dispose
 from tests.factories import Person
@@ -118,6 +128,7 @@ def installation(
     shutil.copyfile(migrated, database)
     settings = _settings(folder, redis_url=redis_url, platforms=_leading_to(sandbox))
     app = create_app(replace(settings, database_url=f"sqlite:///{database}"))
+    app.extensions["stores"] = {"folder": FolderWithParts(settings)}
     try:
         yield Installation(app, sandbox, migrated, database)
     finally:
@@ -167,6 +178,7 @@ def _make_world(sandbox: SandboxServer) -> World:
         "second_channel_id": second.id,
         "video_id": video.id,
         "unused_video_id": unused.id,
+        **_uploads(owner),
         **_posts(owner, video, channel, removing),
         **_webhook(owner),
         "key_id": api_keys.create_api_key(owner.principal, name="old", scopes=("read",)).record.id,
@@ -210,6 +222,33 @@ def _video(owner: Person) -> Video:
     return factories.make_video(
         owner.workspace_id, key=key, thumbnail_key=key, size_bytes=len(BYTES), title="A title"
     )
+
+
+class FolderWithParts(FolderStorage):
+    """A folder that passes for a bucket as far as addresses for parts go; no part ever comes."""
+
+    takes_parts = True
+
+    def begin_parts(self, key: str) -> str:  # noqa: ARG002
+        return "upload-1"
+
+    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:  # noqa: ARG002
+        return f"https://bucket.example.com/{key}?partNumber={number}"
+
+    def list_parts(self, key: str, upload_id: str) -> list[Part]:  # noqa: ARG002
+        return []
+
+
+def _uploads(owner: Person) -> dict[str, uuid.UUID]:
+    """Make an upload by tus, one in parts, and one in parts that is done."""
+    begun, done = (uploads_multipart.create(owner.principal, total_bytes=50_000_000) for _ in range(2))
+    db.session.execute(update(Upload).where(Upload.id == done.id).values(state="done"))
+    db.session.commit()
+    return {
+        "upload_id": uploads_tus.create(owner.principal, total_bytes=len(BYTES)).id,
+        "multipart_id": begun.id,
+        "done_upload_id": done.id,
+    }
 
 
 def _posts(owner: Person, video: Video, channel: Channel, removing: Channel) -> dict[str, uuid.UUID]:

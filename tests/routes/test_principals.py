@@ -18,7 +18,7 @@ from app.domain.principal import ROLES, Role, Scope
 from app.extensions import db
 from app.models import ApiKey, LoginSession, User
 from app.security import parse_api_key
-from app.services import auth, people, webhooks
+from app.services import auth, people, uploads_tus, webhooks
 from tests import factories
 from tests.factories import Person
 from tests.fitness.test_routes import classifications, is_public
@@ -76,6 +76,14 @@ TABLE: dict[str, tuple[Role, Scope | None]] = {
     "POST /api/v1/targets/<uuid:target_id>/resolve": ("editor", "publish"),
     "POST /api/v1/targets/<uuid:target_id>/retry": ("editor", "publish"),
     "GET /api/v1/targets/<uuid:target_id>/stats": ("viewer", "read"),
+    "GET /api/v1/uploads": ("viewer", "read"),
+    "POST /api/v1/uploads": ("editor", "write"),
+    "DELETE /api/v1/uploads/<uuid:upload_id>": ("editor", "write"),
+    "GET /api/v1/uploads/<uuid:upload_id>": ("viewer", "read"),
+    "PATCH /api/v1/uploads/<uuid:upload_id>": ("editor", "write"),
+    "POST /api/v1/uploads/<uuid:upload_id>/complete": ("editor", "write"),
+    "GET /api/v1/uploads/<uuid:upload_id>/parts": ("viewer", "read"),
+    "POST /api/v1/uploads/<uuid:upload_id>/parts": ("editor", "write"),
     "GET /api/v1/videos": ("viewer", "read"),
     "POST /api/v1/videos": ("editor", "write"),
     "DELETE /api/v1/videos/<uuid:video_id>": ("editor", "write"),
@@ -106,6 +114,8 @@ TABLE: dict[str, tuple[Role, Scope | None]] = {
 }
 # Open to all members for themselves, to owners for others: see test_members.
 FINER = {"DELETE /api/v1/members/<uuid:user_id>"}
+SENT_AS_BYTES = {"PATCH /api/v1/uploads/<uuid:upload_id>"}
+BYTES = "application/offset+octet-stream"
 NOBODY = uuid.UUID("00000000-0000-7000-8000-000000000000")
 Headers = Mapping[str, str]
 
@@ -138,6 +148,7 @@ def world(app: Flask, owner: Person) -> World:
             "target_id": factories.only_target(post).id,
             "channel_id": channel.id,
             "video_id": video.id,
+            "upload_id": uploads_tus.create(owner.principal, total_bytes=100).id,
             "connection_id": factories.make_connection(owner).id,
             "webhook_id": webhook.id,
             "delivery_id": webhooks.ping(owner.principal, webhook.id).id,
@@ -168,6 +179,9 @@ def member(owner: Person, role: Role) -> dict[str, str]:
 
 def ask(client: FlaskClient, route: str, world: World, headers: Headers, *, real: bool = False) -> Any:
     method, rule = route.split(" ")
+    if route in SENT_AS_BYTES:
+        said = {**headers, "Tus-Resumable": "1.0.0", "Upload-Offset": "0", "Content-Type": BYTES}
+        return client.open(world.path(rule, real=real), method=method, headers=said, data=b"x")
     return client.open(
         world.path(rule, real=real), method=method, headers=dict(headers), json=body_of(route, world)
     )
@@ -180,6 +194,7 @@ def body_of(route: str, world: World) -> Any:
 
 BODIES: dict[str, Callable[[World], Any]] = {
     "PATCH /api/v1/posts/<uuid:post_id>": lambda _: {"title": "x"},
+    "POST /api/v1/uploads/<uuid:upload_id>/parts": lambda _: {"part_numbers": [1]},
     "POST /api/v1/posts/<uuid:post_id>/repost": lambda _: {"at_next_allowed": True},
     "PATCH /api/v1/targets/<uuid:target_id>": lambda _: {"title": "x"},
     "POST /api/v1/targets/<uuid:target_id>/resolve": lambda _: {"outcome": "not_published"},

@@ -1,0 +1,186 @@
+"""A huge upload by tus: memory of the web process, and throughput beside a bare view that writes to a file.
+
+Our gunicorn with one process and SQLite; the file is BYTES long, made while it is sent, in one request, ROUNDS times
+in turn with its baseline: the same gunicorn and reading, a file that is synced once at its end. To a folder and to an
+S3 server that discards. Memory is the growth of the web process's PSS during an upload, after a small one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import requests
+
+from app.embedded import free_port
+from benchmarks.rows import Row
+from tests.database import migrate
+from tests.servers import ROOT, redis_server, running
+from tests.web_server import WebServer, web_server
+
+BYTES = int(os.environ.get("BYTES", "1000000000"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
+STORES = os.environ.get("STORES", "folder,s3").split(",")
+WARM_UP = 50_000_000
+BLOCK = 1024 * 1024
+KEEP_FREE = 2 * 1024**3
+S3 = {
+    "STORAGE_BACKEND": "s3", "S3_BUCKET": "videos", "S3_ACCESS_KEY_ID": "key", "S3_SECRET_ACCESS_KEY": "secret",
+}  # fmt: skip
+Say = Callable[[str], None]
+
+
+def film(size: int) -> Iterator[bytes]:
+    """Yield an MP4 file of so many bytes: its boxes, then zeros."""
+    index = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\0\0\x10\x00moov" + bytes(4088)
+    head = index + b"\0\0\0\x01mdat" + (size - len(index)).to_bytes(8, "big")
+    yield head
+    left, zeros = size - len(head), bytes(BLOCK)
+    while left:
+        yield zeros[: min(BLOCK, left)]
+        left -= min(BLOCK, left)
+
+
+def run(say: Say) -> list[Row]:
+    """Measure each store and return its rows."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        if shutil.disk_usage(folder).free < BYTES + KEEP_FREE:
+            raise SystemExit(f"{BYTES:,} bytes and {KEEP_FREE:,} more must be free in {folder}: set BYTES.")
+        (folder / "redis").mkdir()
+        redis_url = stack.enter_context(redis_server(folder / "redis"))
+        copying = stack.enter_context(_copying(folder))
+        for store in STORES:
+            say(f"{store}: {BYTES:,} bytes, {ROUNDS} times")
+            with _ours(folder / store, store, redis_url) as web:
+                rows += _measure(web, copying, store)
+    return rows
+
+
+@contextlib.contextmanager
+def _copying(folder: Path) -> Iterator[str]:
+    port = free_port()
+    settings = {
+        "DATA_DIR": str(folder / "copying"),
+        "BIND": f"127.0.0.1:{port}",
+        "COPY_TO": str(folder / "copy"),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "benchmarks.copying:app"]
+    with running(command, log=folder / "copying.log", cwd=ROOT, env=os.environ | settings):
+        _wait(port)
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextlib.contextmanager
+def _ours(folder: Path, store: str, redis_url: str) -> Iterator[WebServer]:
+    folder.mkdir()
+    database_url = f"sqlite:///{folder / 'scheduler.db'}"
+    migrate(database_url, data_dir=folder)
+    port = free_port()
+    bucket = S3 | {"S3_ENDPOINT_URL": f"http://127.0.0.1:{port}"} if store == "s3" else {}
+    ours = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MAX_UPLOAD_BYTES": str(BYTES + WARM_UP)}
+    with ExitStack() as stack:
+        if bucket:
+            command = [sys.executable, "-m", "benchmarks.discarding_s3", str(port)]
+            stack.enter_context(running(command, log=folder / "s3.log", cwd=ROOT))
+            _wait(port)
+        yield stack.enter_context(web_server(folder, **ours, **bucket))
+
+
+def _wait(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError):
+            http.client.HTTPConnection("127.0.0.1", port, timeout=1).connect()
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _measure(web: WebServer, copying: str, store: str) -> list[Row]:
+    _upload(web, WARM_UP)
+    _send("PUT", copying, WARM_UP, {})
+    ours, bare, growth = [], [], 0
+    for _ in range(ROUNDS):
+        bare.append(_send("PUT", copying, BYTES, {}))
+        with _Memory(web) as memory:
+            ours.append(_upload(web, BYTES))
+        growth = max(growth, memory.growth)
+    speed, baseline = (BYTES / statistics.median(each) / 1e6 for each in (ours, bare))
+    return [
+        Row(f"{store}: upload of {BYTES // 1_000_000:,} MB", speed, "MB/s", baseline, speed / baseline),
+        Row(f"{store}: growth of the web process", growth / 1e6, "MB PSS"),
+    ]
+
+
+def _upload(web: WebServer, size: int) -> float:
+    """Upload by tus in one request, delete what came of it, and return how many seconds the request took."""
+    tus = web.headers | {"Tus-Resumable": "1.0.0"}
+    begun = requests.post(f"{web.url}/api/v1/uploads", headers=tus | {"Upload-Length": str(size)}, timeout=60)
+    address = web.url + begun.headers["Location"]
+    said = tus | {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    seconds = _send("PATCH", address, size, said)
+    done = requests.get(address, headers=web.headers, timeout=60).json()
+    assert done["state"] == "done", done
+    requests.delete(f"{web.url}/api/v1/videos/{done['video_id']}", headers=web.headers, timeout=60)
+    for path in (web.folder / "files").rglob("original.*"):
+        path.unlink()  # no worker runs here that would
+    return seconds
+
+
+def _send(method: str, address: str, size: int, headers: dict[str, str]) -> float:
+    host, _, path = address.removeprefix("http://").partition("/")
+    connection = http.client.HTTPConnection(host, timeout=600)
+    began = time.monotonic()
+    connection.request(method, f"/{path}", film(size), headers | {"Content-Length": str(size)})
+    answer = connection.getresponse()
+    seconds = time.monotonic() - began
+    assert answer.status == 204, answer.read()
+    connection.close()
+    return seconds
+
+
+class _Memory:
+    """Watches the web process while a block lasts; `growth` in bytes."""
+
+    def __init__(self, web: WebServer) -> None:
+        assert web.process is not None
+        found = subprocess.run(
+            ["ps", "--ppid", str(web.process.pid), "-o", "pid="], capture_output=True, text=True, check=True
+        )
+        self._paths = [Path(f"/proc/{pid}/smaps_rollup") for pid in found.stdout.split()]
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> _Memory:
+        self._before = self._peak = self._pss()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.2):
+            self._peak = max(self._peak, self._pss())
+
+    def _pss(self) -> int:
+        lines = [line for path in self._paths for line in path.read_text().splitlines()]
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+    @property
+    def growth(self) -> int:
+        return self._peak - self._before

@@ -1,0 +1,196 @@
+"""Parts that go to the bucket directly: what the bucket has is what counts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+import requests
+import time_machine
+from flask import Flask
+from moto.server import ThreadedMotoServer
+
+from app import clock
+from app.config import Settings
+from app.models import Upload, Video
+from app.services import dispatch, measuring, uploads_ending, uploads_multipart
+from tests.routes.conftest import Send, code, count
+from tests.routes.test_uploads import BYTES, TUS
+
+MIB = 1024**2
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str) -> Iterator[Any]:
+    store = boto3.resource(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
+    )  # fmt: skip
+    made = store.create_bucket(Bucket="videos")
+    yield made
+    made.objects.all().delete()
+    for upload in made.multipart_uploads.all():
+        upload.abort()
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings], endpoint: str, bucket: Any) -> Settings:
+    return make_settings(
+        storage_backend="s3", s3_bucket="videos", s3_endpoint_url=endpoint, s3_access_key_id="key",
+        s3_secret_access_key="secret",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def film(clip_bytes: bytes) -> bytes:
+    """A clip and a box of noise that players skip: three parts."""
+    rest = 33 * MIB - len(clip_bytes)
+    return clip_bytes + rest.to_bytes(4, "big") + b"free" + os.urandom(rest - 8)
+
+
+def begin(send: Send, total: int) -> Any:
+    return send("POST", "/uploads", json={"kind": "multipart", "total_bytes": total, "filename": "a.mp4"})
+
+
+def put(send: Send, path: str, film: bytes, *numbers: int, size: int = 16 * MIB) -> None:
+    signed = send("POST", f"{path}/parts", json={"part_numbers": list(numbers)}).get_json()["data"]
+    for part in signed:
+        start = (part["part_number"] - 1) * size
+        requests.put(
+            part["url"], data=film[start : start + part["size_bytes"]], timeout=20
+        ).raise_for_status()
+
+
+def left(bucket: Any, endpoint: str) -> list[str]:
+    listed = bucket.meta.client.list_multipart_uploads(Bucket="videos").get("Uploads", [])
+    return [*(item.key for item in bucket.objects.all()), *(item["UploadId"] for item in listed)]
+
+
+def test_parts_in_any_order_become_a_video(app: Flask, send: Send, film: bytes) -> None:
+    made = begin(send, len(film)).get_json()
+    path = f"/uploads/{made['id']}"
+    put(send, path, film, 3, 1)
+    early = send("POST", f"{path}/complete")
+    put(send, path, film, 2)
+    listed = send("GET", f"{path}/parts").get_json()["data"]
+
+    done = send("POST", f"{path}/complete").get_json()
+    again = send("POST", f"{path}/complete").get_json()
+
+    assert code(early) == (409, "STATE_CONFLICT")
+    assert early.get_json()["error"]["details"]["missing"] == [2]
+    assert [(part["part_number"], part["size_bytes"]) for part in listed] == [
+        (1, 16 * MIB),
+        (2, 16 * MIB),
+        (3, MIB),
+    ]
+    assert (made["part_bytes"], done["state"], again["video_id"]) == (16 * MIB, "done", done["video_id"])
+    with app.app_context():
+        for _task, (id_, fence) in dispatch.claim(dispatch.WORK[0], clock.now()):
+            measuring.measure(uuid.UUID(id_), fence)
+    video = send("GET", f"/videos/{done['video_id']}").get_json()
+    assert (video["state"], video["sha256"]) == ("ready", hashlib.sha256(film).hexdigest())
+
+
+def test_a_part_of_another_length_is_refused(app: Flask, send: Send, film: bytes) -> None:
+    path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
+    put(send, path, film, 1, 2)
+    (part,) = send("POST", f"{path}/parts", json={"part_numbers": [3]}).get_json()["data"]
+    requests.put(part["url"], data=b"short", timeout=20).raise_for_status()
+
+    answer = send("POST", f"{path}/complete")
+
+    assert code(answer) == (409, "STATE_CONFLICT")
+    assert answer.get_json()["error"]["details"]["wrong"] == [3]
+    assert count(app, Video) == 0
+
+
+def test_what_is_no_video_leaves_nothing(app: Flask, send: Send, bucket: Any, endpoint: str) -> None:
+    path = f"/uploads/{begin(send, 1000).get_json()['id']}"
+    put(send, path, b"x" * 1000, 1)
+
+    answer = send("POST", f"{path}/complete")
+
+    assert code(answer) == (422, "VIDEO_VALIDATION_ERROR")
+    assert (left(bucket, endpoint), count(app, Video)) == ([], 0)
+    assert code(send("POST", f"{path}/complete")) == (410, "UPLOAD_GONE")
+
+
+@pytest.mark.parametrize("how", ["ended", "expired"])
+def test_an_upload_that_ends_early_leaves_nothing(
+    app: Flask, send: Send, bucket: Any, endpoint: str, film: bytes, how: str
+) -> None:
+    path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
+    put(send, path, film, 1)
+    assert left(bucket, endpoint)
+
+    if how == "ended":
+        assert send("DELETE", path).status_code == 204
+    else:
+        with app.app_context(), time_machine.travel(clock.now() + timedelta(hours=25)):
+            for _task, (id_, fence) in dispatch.claim(dispatch.WORK[1], clock.now()):
+                uploads_ending.attend(uuid.UUID(id_), fence)
+
+    assert (left(bucket, endpoint), count(app, Upload)) == ([], 0)
+
+
+@pytest.mark.parametrize("numbers", [[0], [4], [], [1] * 101, ["x"]])
+def test_part_numbers_there_are_none_of_are_refused(send: Send, film: bytes, numbers: list[Any]) -> None:
+    path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
+
+    assert send("POST", f"{path}/parts", json={"part_numbers": numbers}).status_code == 422
+
+
+@pytest.mark.parametrize(("total", "status"), [(0, 422), (10 * 1024**3 + 1, 413), ("x", 422)])
+def test_a_length_no_file_may_have_is_refused(app: Flask, send: Send, total: Any, status: int) -> None:
+    assert begin(send, total).status_code == status
+    assert count(app, Upload) == 0
+
+
+def test_a_death_while_parts_are_joined_is_finished_by_the_dispatcher(
+    app: Flask, send: Send, film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = begin(send, len(film)).get_json()
+    path = f"/uploads/{made['id']}"
+    put(send, path, film, 1, 2, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads_multipart.uploads_ending, "_become_video", lambda *_: None)  # died just before
+        assert send("POST", f"{path}/complete").get_json()["state"] == "finishing"
+
+    with app.app_context(), time_machine.travel(clock.now() + timedelta(minutes=2)):
+        for _task, (id_, fence) in dispatch.claim(dispatch.WORK[1], clock.now()):
+            uploads_ending.attend(uuid.UUID(id_), fence)
+
+    assert send("GET", path).get_json()["state"] == "done"
+
+
+def test_tus_ends_in_the_bucket_too(
+    send: Send, client: Any, auth_headers: dict[str, str], film: bytes
+) -> None:
+    headers = auth_headers | TUS
+    begun = client.post("/api/v1/uploads", headers=headers | {"Upload-Length": str(len(film))})
+    path = begun.headers["Location"]
+    for start in range(0, len(film), 7 * MIB):
+        piece = film[start : start + 7 * MIB]
+        said = headers | {"Upload-Offset": str(start), "Content-Type": BYTES}
+        assert client.patch(path, data=piece, headers=said).status_code == 204
+
+    done = client.get(path, headers=auth_headers).get_json()
+
+    assert done["state"] == "done"
+    link = send("GET", f"/videos/{done['video_id']}").get_json()
+    assert link["sha256"] == hashlib.sha256(film).hexdigest()

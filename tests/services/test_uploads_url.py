@@ -1,0 +1,413 @@
+"""Importing from an address: what comes, what breaks off, what changes meanwhile, and what must not be reached."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from app import clock
+from app.config import Settings
+from app.exceptions import ValidationError
+from app.extensions import db
+from app.models import Event, IdempotencyKey, Post, Target, Upload, Video
+from app.queue import IMPORT_UPLOAD
+from app.services import dispatch, measuring, posts, uploads_fetch, uploads_shown, uploads_url, videos
+from app.services.uploads_shown import UploadView
+from tests.clips import make_clip
+from tests.factories import Person, make_channel, make_person, only_target
+from tests.rig import case_of
+
+SECRET = "sesame-17"
+
+
+@dataclass
+class Origin:
+    """Somebody's web server. `ways` is what it does with each request in turn; the last one stays."""
+
+    data: bytes = b""
+    ways: list[str] = field(default_factory=lambda: ["whole"])
+    asked: list[dict[str, str]] = field(default_factory=list)
+    etag: str | None = '"1"'
+    url: str = ""
+
+    def next_way(self) -> str:
+        return self.ways.pop(0) if len(self.ways) > 1 else self.ways[0]
+
+
+class Handler(BaseHTTPRequestHandler):
+    origin: Origin
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.origin.asked.append({"path": self.path, **self.headers})
+        way = self.origin.next_way()
+        self.close_connection = True
+        if way.isdigit():
+            self.send_error(int(way))
+            return
+        if way.startswith("to "):
+            self.send_response(302)
+            self.send_header("Location", way[3:])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self._send(way)
+
+    def _send(self, way: str) -> None:
+        start = self._start(way)
+        body = self.origin.data[start:]
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(self.origin.data) - 1}/{len(self.origin.data)}"
+            )
+        if way != "unknown length":
+            self.send_header("Content-Length", str(10**12 if way == "endless" else len(body)))
+        if self.origin.etag:
+            self.send_header("ETag", self.origin.etag)
+        if way == "packed":
+            self.send_header("Content-Encoding", "gzip")
+        if way != "no ranges":
+            self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if way == "breaks" else body)
+
+    def _start(self, way: str) -> int:
+        asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        if asked is None or way == "no ranges" or condition != self.origin.etag:
+            return 0
+        return int(asked.removeprefix("bytes=").rstrip("-"))
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path: Path = make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def origin(clip: bytes) -> Iterator[Origin]:
+    made = Origin(clip)
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"origin": made})) as server:
+        made.url = f"http://127.0.0.1:{server.server_port}"
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield made
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings(outgoing_networks=("127.0.0.0/8",))
+
+
+@pytest.fixture
+def person(context: Flask) -> Person:
+    return make_person()
+
+
+def begin(person: Person, origin: Origin, **texts: str) -> UploadView:
+    return uploads_url.create(person.principal, url=f"{origin.url}/film.mp4?key={SECRET}", **texts)
+
+
+def work(*, after: timedelta = timedelta(0)) -> None:
+    """Do what a worker would do to imports that are due by then."""
+    with time_machine.travel(clock.now() + after):
+        for kind in dispatch.WORK:
+            if kind.task is IMPORT_UPLOAD:
+                for _task, (id_, fence) in dispatch.claim(kind, clock.now()):
+                    uploads_fetch.run(uuid.UUID(id_), fence)
+
+
+def measure() -> None:
+    for _task, (id_, fence) in dispatch.claim(dispatch.WORK[0], clock.now() + timedelta(hours=1)):
+        measuring.measure(uuid.UUID(id_), fence)
+
+
+def seen(person: Person, made: UploadView) -> UploadView:
+    return uploads_shown.get(person.principal, made.id)
+
+
+def files(settings: Settings) -> list[Path]:
+    return [path for path in settings.storage_dir.rglob("*") if path.is_file()]
+
+
+def count(model: type[Any]) -> int:
+    db.session.rollback()
+    return db.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def test_what_an_address_leads_to_becomes_a_video(database_url: str, person: Person, origin: Origin) -> None:
+    made = begin(person, origin, title="Film")
+    before = videos.get(person.principal, made.video_id or uuid.uuid4())
+    work()
+    measure()
+
+    done = seen(person, made)
+    video = videos.get(person.principal, done.video_id or uuid.uuid4())
+    assert (before.state, before.file_url, made.source_host) == ("processing", None, "127.0.0.1")
+    assert (done.state, done.offset_bytes, done.total_bytes) == ("done", len(origin.data), len(origin.data))
+    assert (video.state, video.title, video.filename) == ("ready", "Film", "film.mp4")
+    assert video.sha256 == hashlib.sha256(origin.data).hexdigest()
+
+
+def test_what_breaks_off_goes_on_where_it_stopped(person: Person, origin: Origin, settings: Settings) -> None:
+    origin.ways = ["breaks", "whole"]
+    made = begin(person, origin)
+
+    work()
+    half = seen(person, made)
+    work(after=timedelta(seconds=30))
+    measure()
+
+    assert (half.state, half.offset_bytes) == ("importing", len(origin.data) // 2)
+    assert origin.asked[1]["Range"] == f"bytes={half.offset_bytes}-"
+    video = videos.get(person.principal, seen(person, made).video_id or uuid.uuid4())
+    assert (video.state, video.sha256) == ("ready", hashlib.sha256(origin.data).hexdigest())
+    assert sorted(path.suffix for path in files(settings)) == [".jpg", ".mp4"]
+
+
+@pytest.mark.parametrize("second", ["no ranges", "another file", "no validator"])
+def test_nothing_is_put_together_of_two_files(person: Person, origin: Origin, second: str) -> None:
+    origin.ways = ["breaks", "no ranges" if second == "no ranges" else "whole"]
+    if second == "no validator":
+        origin.etag = None
+    made = begin(person, origin)
+    work()
+    if second == "another file":
+        origin.etag = '"2"'
+
+    work(after=timedelta(seconds=30))
+    measure()
+
+    video = videos.get(person.principal, seen(person, made).video_id or uuid.uuid4())
+    assert (video.state, video.sha256) == ("ready", hashlib.sha256(origin.data).hexdigest())
+
+
+def test_a_worker_that_died_is_followed_by_another(person: Person, origin: Origin) -> None:
+    origin.ways = ["breaks", "whole"]
+    made = begin(person, origin)
+    work()
+    db.session.execute(update(Upload).values(next_at=clock.now()))
+    db.session.commit()
+    (kind,) = [each for each in dispatch.WORK if each.task is IMPORT_UPLOAD]
+    assert len(dispatch.claim(kind, clock.now())) == 1  # claimed, and its worker is never heard of again
+
+    work()
+    assert seen(person, made).state == "importing"
+    work(after=timedelta(seconds=46))
+    assert seen(person, made).state == "done"
+
+
+def test_who_lost_the_lease_changes_nothing(person: Person, origin: Origin) -> None:
+    made = begin(person, origin)
+    (kind,) = [each for each in dispatch.WORK if each.task is IMPORT_UPLOAD]
+    ((_task, (id_, fence)),) = dispatch.claim(kind, clock.now())
+    db.session.execute(update(Upload).values(fence=fence + 1))
+    db.session.commit()
+
+    uploads_fetch.run(uuid.UUID(id_), fence)
+
+    assert (seen(person, made).offset_bytes, origin.asked) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        (["404"], "status 404"),
+        (["packed"], "packed"),
+        (["endless"], "at most"),
+        (["to http://10.0.0.1/x"], "not a public one"),
+        (["to ftp://127.0.0.1/x"], "not an http"),
+        (["to http://user:pw@127.0.0.1/x"], "user name"),
+        (["to /again"], "too many"),
+    ],
+)
+def test_what_will_not_be_different_later_ends_at_once_and_leaves_nothing(
+    person: Person, origin: Origin, settings: Settings, ways: list[str], said: str
+) -> None:
+    origin.ways = ways
+    made = begin(person, origin)
+
+    work()
+
+    ended = seen(person, made)
+    assert ended.state == "failed"
+    assert said in (ended.error or {})["message"]
+    assert (count(Video), files(settings)) == (0, [])
+
+
+def test_a_page_instead_of_a_video_is_told(person: Person, origin: Origin) -> None:
+    origin.data = b"<html><body>log in first</body></html>" * 200
+    made = begin(person, origin)
+
+    work()
+
+    assert (seen(person, made).error or {})["code"] == "VIDEO_VALIDATION_ERROR"
+
+
+def test_a_server_that_is_away_is_asked_again_and_given_up_in_the_end(person: Person, origin: Origin) -> None:
+    origin.ways = ["503"]
+    made = begin(person, origin)
+
+    for number in range(uploads_fetch.MAX_TRIES):
+        work(after=timedelta(seconds=400 * number))
+
+    assert len(origin.asked) == uploads_fetch.MAX_TRIES
+    assert (seen(person, made).error or {})["details"]["reason"] == "it answered with status 503"
+
+
+def test_a_length_nobody_announced_is_counted(person: Person, origin: Origin) -> None:
+    origin.ways = ["unknown length"]
+    made = begin(person, origin)
+
+    work()
+
+    assert seen(person, made).total_bytes == len(origin.data)
+
+
+def test_who_drips_is_left_and_asked_again(
+    person: Person, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads_fetch, "WINDOW", 0.0)
+    monkeypatch.setattr(uploads_fetch, "SLOWEST", float("inf"))
+    window = uploads_fetch._Window()
+    time.sleep(0.01)
+    monkeypatch.setattr(uploads_fetch, "WINDOW", 0.005)
+
+    with pytest.raises(uploads_fetch.FetchFailed, match="slowly") as caught:
+        window.count(1)
+    assert caught.value.again
+
+
+def test_a_long_import_lets_others_go_first(
+    person: Person, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads_fetch, "TURN", 0.0)
+    monkeypatch.setattr(uploads_fetch, "READ_BYTES", 20_000)
+    made = begin(person, origin)
+
+    offsets = []
+    while seen(person, made).state == "importing":
+        work()
+        offsets.append(seen(person, made).offset_bytes)
+
+    assert len(offsets) > 2
+    assert offsets == sorted(offsets)
+    assert seen(person, made).state == "done"
+
+
+@pytest.mark.parametrize("url", ["http://10.0.0.1/x.mp4", "ftp://example.com/x", "http://169.254.169.254/"])
+def test_an_address_inside_is_refused_at_once(person: Person, url: str) -> None:
+    with pytest.raises(ValidationError):
+        uploads_url.create(person.principal, url=url)
+    assert (count(Upload), count(Video)) == (0, 0)
+
+
+def test_the_address_is_a_secret(
+    person: Person, origin: Origin, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    origin.ways = ["503", "404"]
+    begin(person, origin)
+    work()
+    work(after=timedelta(seconds=60))
+
+    db.session.rollback()
+    rows = [db.session.scalars(select(model)).all() for model in (Upload, Event, Video, IdempotencyKey)]
+    text = str([[vars(row) for row in found] for found in rows]) + caplog.text
+    assert SECRET not in text
+    assert SECRET.encode() not in (settings.data_dir / "scheduler.db").read_bytes()
+
+
+def test_an_import_that_is_ended_takes_its_video_with_it(
+    person: Person, origin: Origin, settings: Settings
+) -> None:
+    origin.ways = ["breaks"]
+    made = begin(person, origin)
+    work()
+
+    uploads_shown.end(person.principal, made.id)
+    work(after=timedelta(hours=1))
+
+    assert (count(Upload), count(Video), files(settings)) == (0, 0, [])
+
+
+# -- as the video of a post
+
+
+def post(person: Person, origin: Origin) -> Post:
+    channel = make_channel(person.workspace_id)
+    given: Any = {
+        "video": {"url": f"{origin.url}/film.mp4?key={SECRET}", "title": "Film"},
+        "scheduled_at": clock.isoformat(clock.now() + timedelta(days=1)),
+        "options": {"tiktok": dict(case_of("tiktok").options)},
+        "targets": [{"channel_id": channel.id}],
+    }
+    return posts.create(given, person.principal)
+
+
+def test_a_post_waits_until_its_video_is_there(person: Person, origin: Origin) -> None:
+    made = post(person, origin)
+    assert (made.title, only_target(made).hold) == ("Film", "media")
+
+    work()
+    measure()
+
+    target = only_target(made)
+    db.session.refresh(target)
+    assert (target.hold, target.content_hash) == (None, hashlib.sha256(origin.data).hexdigest())
+
+
+def test_a_post_whose_video_does_not_come_fails_and_says_why(person: Person, origin: Origin) -> None:
+    origin.ways = ["404"]
+    made = post(person, origin)
+
+    work()
+
+    target = only_target(made)
+    db.session.refresh(target)
+    assert target.state == "failed"
+    assert "status 404" in (target.error or {})["message"]
+    assert SECRET not in str(target.error)
+    assert (count(Target), count(Video)) == (1, 1)
+
+
+def test_a_dry_run_fetches_nothing(person: Person, origin: Origin) -> None:
+    channel = make_channel(person.workspace_id)
+    given: Any = {"video": {"url": origin.url}, "draft": True, "targets": [{"channel_id": channel.id}]}
+
+    shown = posts.preview(given, person.principal)
+    db.session.rollback()
+
+    assert shown.status == "draft"
+    assert (count(Upload), count(Video), count(Post)) == (0, 0, 0)
+
+
+def test_a_post_names_a_video_or_an_address_not_both(person: Person, origin: Origin) -> None:
+    channel = make_channel(person.workspace_id)
+    given: Any = {
+        "video": {"url": origin.url}, "video_id": uuid.uuid4(), "targets": [{"channel_id": channel.id}],
+    }  # fmt: skip
+
+    with pytest.raises(ValidationError) as caught:
+        posts.create(given, person.principal)
+    assert list(caught.value.details) == ["video"]
