@@ -194,3 +194,14 @@ def test_tus_ends_in_the_bucket_too(
     assert done["state"] == "done"
     link = send("GET", f"/videos/{done['video_id']}").get_json()
     assert link["sha256"] == hashlib.sha256(film).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"kind": "url"}, {"kind": "multipart"}, {"kind": "tus"}, {"kind": "url", "x": 1}]
+)
+def test_a_body_that_says_not_enough_is_refused(
+    client: Any, auth_headers: dict[str, str], body: dict[str, Any]
+) -> None:
+    answer = client.post("/api/v1/uploads", json=body, headers=auth_headers)
+
+    assert code(answer) == (422, "VALIDATION_ERROR")

@@ -367,17 +367,6 @@ def test_parts_need_a_bucket_and_the_refusal_names_tus(
     assert count(app, Upload) == 0
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"kind": "url"}, {"kind": "multipart"}, {"kind": "tus"}, {"kind": "url", "x": 1}]
-)
-def test_a_body_that_says_not_enough_is_refused(
-    client: FlaskClient, auth_headers: dict[str, str], body: dict[str, Any]
-) -> None:
-    answer = client.post("/api/v1/uploads", json=body, headers=auth_headers)
-
-    assert code(answer) == (422, "VALIDATION_ERROR")
-
-
 def test_an_upload_holds_its_room_once_and_one_that_has_ended_none(
     make_settings: Any, clip_bytes: bytes
 ) -> None:
