@@ -24,7 +24,7 @@ class Discarding(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         kind = type(self)
         if "uploads" in self.query:
-            kind.parts = {}
+            kind.parts, kind.etag = {}, ""
             self._answer(
                 b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
             )
