@@ -34,7 +34,7 @@ GENEROUS = 12_000_000 / (1920 * 1080 * 30)  # bits a pixel: more shows nothing m
 GOOD = 8_000_000 / (1920 * 1080 * 30)  # as commonly advised for 1080p at 30
 POOR = 2_000_000 / (1920 * 1080 * 30)  # below it a smaller picture looks better
 LOWEST, HIGHEST = 1_000_000, 40_000_000  # bits a second
-TYPICAL = 0.6  # of what is allowed at most, quality alone needs that much: measured on filmed pictures
+TYPICAL = 0.6  # of what is allowed at most, quality alone needs about that much: a guess
 MARGIN = 0.96  # of a size budget: the container and the encoder's own swings take the rest
 KEYFRAME_SECONDS = 2.0
 

@@ -1,4 +1,4 @@
-"""About how long making a rendition takes: measured on two cores, meant as a hint. Pure."""
+"""About how long making a rendition takes: round figures for two cores, rather too slow than too quick. Pure."""
 
 from __future__ import annotations
 
