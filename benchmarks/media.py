@@ -28,7 +28,7 @@ from benchmarks.rows import Row
 from tests.clips import ffmpeg, make_clip
 
 SECONDS = float(os.environ.get("VIDEO_SECONDS", "10"))
-TURNS = int(os.environ.get("TURNS", "5"))
+TURNS = int(os.environ.get("TURNS", "7"))
 PROBE = Path(sys.modules[measure.__module__].__file__ or "").with_name("probe.py")
 RECIPE = Recipe(
     picture=Picture(
@@ -123,8 +123,9 @@ def _medians(ours: Callable[[], object], bare: Callable[[], object], *, turns: i
     """Run both in turns and return the median processor seconds of each, child processes included."""
     ours(), bare()
     spent: tuple[list[float], list[float]] = ([], [])
-    for _ in range(turns):
-        for step, times in zip((ours, bare), spent, strict=True):
+    pairs = list(zip((ours, bare), spent, strict=True))
+    for turn in range(turns):
+        for step, times in pairs if turn % 2 else reversed(pairs):
             before = _processor_seconds()
             step()
             times.append(_processor_seconds() - before)
