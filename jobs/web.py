@@ -22,6 +22,7 @@ MOST_PATIENCE = 60.0  # seconds: what came quickly earns no right to keep a thre
 DRAIN_SECONDS = 0.1  # for what is left of a body that nobody wants; then the connection is closed
 DRAIN_BYTES = 64 * 1024
 SLOWEST = 10_000  # bytes a second that earn as much patience as they take; no video is sent more slowly
+DRAINED = 64 * 1024  # bytes; gunicorn.http.parser._DRAIN_MAX_BYTES
 
 
 class Patience:
@@ -51,6 +52,12 @@ class Patience:
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's `gthread` worker with Patience for each connection."""
+
+    wsgi: Callable[..., Any]
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = saying_when_it_closes(self.wsgi)
 
     def handle(self, conn: Any) -> Any:
         if not conn.initialized:
@@ -85,6 +92,25 @@ def say_goodbye(sock: socket.socket) -> None:
         sock.recv(DRAIN_BYTES)
     with suppress(OSError):
         sock.shutdown(socket.SHUT_RD)
+
+
+def saying_when_it_closes(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Say `Connection: close` where much of a body is left unread, as of one that is refused for its size.
+
+    gunicorn reads no more than DRAINED of it and then closes: a client told to keep the connection would send its
+    next request into it and lose it.
+    """
+
+    def serve(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(*args: Any, **options: Any) -> Any:
+            reader = getattr(environ["wsgi.input"], "reader", None)
+            if getattr(reader, "length", 0) > DRAINED:
+                start_response.__self__.force_close()
+            return start_response(*args, **options)
+
+        return app(environ, start)
+
+    return serve
 
 
 def blaming_the_sender(read: Callable[..., bytes]) -> Callable[..., bytes]:

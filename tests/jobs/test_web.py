@@ -4,11 +4,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from gunicorn.http import parser
+from gunicorn.http.body import Body, LengthReader
 from gunicorn.http.errors import InvalidChunkSize  # type: ignore[import-untyped]
+from gunicorn.http.unreader import IterUnreader
 
-from jobs.web import SLOWEST, Patience, blaming_the_sender
+from jobs.web import DRAINED, SLOWEST, Patience, blaming_the_sender, saying_when_it_closes
 
 
 @pytest.fixture
@@ -67,3 +71,37 @@ def test_chunks_that_cannot_be_told_apart_are_a_broken_connection() -> None:
 
     with pytest.raises(OSError, match="chunk size"):
         blaming_the_sender(read)(10)
+
+
+class Answer:
+    """gunicorn's response, as far as it is asked."""
+
+    closes = False
+
+    def force_close(self) -> None:
+        self.closes = True
+
+    def start_response(self, status: str, _headers: list[tuple[str, str]]) -> None:
+        self.status = status
+
+
+@pytest.mark.parametrize(("size", "read", "closes"), [
+    (10 * DRAINED, 0, True), (10 * DRAINED, 10 * DRAINED, False), (DRAINED, 0, False), (0, 0, False),
+])  # fmt: skip
+def test_a_connection_that_will_close_over_an_unread_body_says_so(
+    size: int, read: int, *, closes: bool
+) -> None:
+    body, answer = Body(LengthReader(IterUnreader([b"x" * size]), size)), Answer()
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["wsgi.input"].read(read)
+        start_response("413 TOO LARGE", [])
+        return [b""]
+
+    saying_when_it_closes(app)({"wsgi.input": body}, answer.start_response)
+
+    assert (answer.status, answer.closes) == ("413 TOO LARGE", closes)
+
+
+def test_gunicorn_still_reads_as_much_of_a_body_nobody_wants() -> None:
+    assert parser._DRAIN_MAX_BYTES == DRAINED
