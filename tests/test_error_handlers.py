@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -11,7 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_jwt_extended import create_access_token
 from flask_smorest import abort
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from app import clock, exceptions
@@ -267,6 +270,28 @@ def test_a_database_error_shows_nothing_of_itself(app: Flask) -> None:
     assert (response.status_code, envelope(response)["code"]) == (500, "DATABASE_ERROR")
     assert "SELECT" not in response.text
     assert "refused" not in response.text
+
+
+def locked(path: Path) -> Exception:
+    """Return what SQLAlchemy says when somebody else holds SQLite's write lock."""
+    holder, other = (create_engine(f"sqlite:///{path}", connect_args={"timeout": 0}) for _ in range(2))
+    with holder.connect() as connection, other.connect() as second:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError) as refusal:
+            second.exec_driver_sql("BEGIN IMMEDIATE")
+    holder.dispose()
+    other.dispose()
+    return refusal.value
+
+
+@pytest.mark.parametrize("kind", ["SQLite is locked", "no connection is free"])
+def test_a_busy_database_asks_to_come_again(app: Flask, tmp_path: Path, kind: str) -> None:
+    error = locked(tmp_path / "busy.db") if kind == "SQLite is locked" else PoolTimeout("QueuePool limit")
+
+    response = raising(app, error)
+
+    assert (response.status_code, envelope(response)["code"]) == (503, "SERVICE_UNAVAILABLE")
+    assert response.headers["Retry-After"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from marshmallow import fields, validate
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load, validate
 
 from app.schemas.base import DEFAULT_PAGE, MAX_PAGE, Instant, PaginationSchema, Schema
 
 
 class EventsQuerySchema(Schema):
     after = fields.Integer(
-        load_default=0,
         validate=validate.Range(0, 2**63 - 1),
-        metadata={"description": "`pagination.next_cursor` of the page before; 0: from the beginning."},
+        metadata={"description": "The number to continue after; without it from the beginning."},
+    )
+    cursor = fields.Integer(
+        validate=validate.Range(0, 2**63 - 1),
+        metadata={
+            "description": "`pagination.next_cursor` of the page before, as in other lists. The same as `after`."
+        },
     )
     limit = fields.Integer(load_default=DEFAULT_PAGE, validate=validate.Range(1, MAX_PAGE))
+
+    @post_load
+    def _take_either(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        if "after" in data and "cursor" in data:
+            raise ValidationError("Send only one of after and cursor.", "cursor")
+        return {"after": data.get("after", data.get("cursor", 0)), "limit": data["limit"]}
 
 
 class EventSchema(Schema):

@@ -24,6 +24,8 @@ CONFIG = """\
 content_type_overrides:
   text/csv: application/octet-stream
   video/*: application/octet-stream
+  image/jpeg: application/octet-stream
+  image/png: application/octet-stream
 post_hooks: []
 """
 NAME = "generated_video_client"

@@ -231,8 +231,11 @@ def test_events_tell_of_the_post_and_its_targets(app: Flask, send: Send, body: B
     found = send("GET", "/events").json
 
     assert [event["type"] for event in found["data"]] == ["post.created", "target.scheduled"]
-    later = send("GET", f"/events?after={found['pagination']['next_cursor']}").json
-    assert (later["data"], later["pagination"]["has_more"]) == ([], False)
+    for name in ("after", "cursor"):
+        later = send("GET", f"/events?{name}={found['pagination']['next_cursor']}").json
+        assert (later["data"], later["pagination"]["has_more"]) == ([], False)
+    assert [event["type"] for event in send("GET", "/events?limit=1").json["data"]] == ["post.created"]
+    assert code(send("GET", "/events?after=1&cursor=1")) == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.usefixtures("database_url")
