@@ -22,6 +22,7 @@ from tests.routes.conftest import Body
 # The generator knows these kinds of a body by another name; nothing of the document is left out for it.
 CONFIG = """\
 content_type_overrides:
+  application/offset+octet-stream: application/octet-stream
   text/csv: application/octet-stream
   video/*: application/octet-stream
   image/jpeg: application/octet-stream
