@@ -1,8 +1,9 @@
 """A huge upload by tus: memory of the web process, and throughput beside a bare view that writes to a file.
 
 Our gunicorn with one process and SQLite; the file is BYTES long, made while it is sent, in one request, ROUNDS times
-in turn with its baseline: the same gunicorn and reading, a file that is synced once at its end. To a folder and to an
-S3 server that discards. Memory is the growth of the web process's PSS during an upload, after a small one before.
+in turn with its baseline under the same gunicorn: a file that is synced once at its end, or parts sent by boto3. To a
+folder and to an S3 server that discards. Memory is the growth of the web process's PSS during an upload, after a small
+one before.
 """
 
 from __future__ import annotations
@@ -61,22 +62,36 @@ def run(say: Say) -> list[Row]:
             raise SystemExit(f"{BYTES:,} bytes and {KEEP_FREE:,} more must be free in {folder}: set BYTES.")
         (folder / "redis").mkdir()
         redis_url = stack.enter_context(redis_server(folder / "redis"))
-        copying = stack.enter_context(_copying(folder))
         for store in STORES:
             say(f"{store}: {BYTES:,} bytes, {ROUNDS} times")
-            with _ours(folder / store, store, redis_url) as web:
+            with (
+                _bucket(folder, store) as bucket,
+                _copying(folder, bucket) as copying,
+                _ours(folder / store, bucket, redis_url) as web,
+            ):
                 rows += _measure(web, copying, store)
     return rows
 
 
 @contextlib.contextmanager
-def _copying(folder: Path) -> Iterator[str]:
+def _bucket(folder: Path, store: str) -> Iterator[str]:
+    """Yield the address of an S3 server that discards, or nothing for a folder."""
+    if store != "s3":
+        yield ""
+        return
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.discarding_s3", str(port)]
+    with running(command, log=folder / "s3.log", cwd=ROOT):
+        _wait(port)
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def _copying(folder: Path, bucket: str) -> Iterator[str]:
     port = free_port()
     settings = {
-        "DATA_DIR": str(folder / "copying"),
-        "BIND": f"127.0.0.1:{port}",
-        "COPY_TO": str(folder / "copy"),
-    }
+        "DATA_DIR": str(folder / "copying"), "BIND": f"127.0.0.1:{port}", "COPY_TO": bucket or str(folder / "copy"),
+    }  # fmt: skip
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "benchmarks.copying:app"]
     with running(command, log=folder / "copying.log", cwd=ROOT, env=os.environ | settings):
         _wait(port)
@@ -84,19 +99,14 @@ def _copying(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _ours(folder: Path, store: str, redis_url: str) -> Iterator[WebServer]:
+def _ours(folder: Path, bucket: str, redis_url: str) -> Iterator[WebServer]:
     folder.mkdir()
     database_url = f"sqlite:///{folder / 'scheduler.db'}"
     migrate(database_url, data_dir=folder)
-    port = free_port()
-    bucket = S3 | {"S3_ENDPOINT_URL": f"http://127.0.0.1:{port}"} if store == "s3" else {}
+    s3 = S3 | {"S3_ENDPOINT_URL": bucket} if bucket else {}
     ours = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "MAX_UPLOAD_BYTES": str(BYTES + WARM_UP)}
-    with ExitStack() as stack:
-        if bucket:
-            command = [sys.executable, "-m", "benchmarks.discarding_s3", str(port)]
-            stack.enter_context(running(command, log=folder / "s3.log", cwd=ROOT))
-            _wait(port)
-        yield stack.enter_context(web_server(folder, **ours, **bucket))
+    with web_server(folder, **ours, **s3) as web:
+        yield web
 
 
 def _wait(port: int) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import uuid
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import Queue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 REMEMBERED = 64  # uploads
+AHEAD = 8  # pieces that may wait to be hashed, 2 MiB
 
 
 class Hashes:
@@ -32,6 +37,30 @@ class Hashes:
             self._known[upload_id] = (offset, found)
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+@contextmanager
+def beside(found: _Hash | None) -> Iterator[Callable[[bytes], None]]:
+    """Feed a hash in a thread of its own, so that reading and writing need not wait for it; None: feed nothing.
+
+    At most AHEAD pieces wait. At the end of the block everything has been hashed.
+    """
+    if found is None:
+        yield lambda _piece: None
+        return
+    pieces: Queue[bytes | None] = Queue(AHEAD)
+
+    def feed() -> None:
+        while (piece := pieces.get()) is not None:
+            found.update(piece)
+
+    thread = threading.Thread(target=feed, name="sha256", daemon=True)
+    thread.start()
+    try:
+        yield pieces.put
+    finally:
+        pieces.put(None)
+        thread.join()
 
 
 hashes = Hashes()

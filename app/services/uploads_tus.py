@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.domain.principal import Principal
 from app.exceptions import AppException, ChecksumMismatchError, VideoValidationError
@@ -18,15 +18,12 @@ from app.media import SNIFF_BYTES, sniff
 from app.services import storage_quota, uploads_ending, uploads_shown
 from app.services.idempotency import Remember, forget
 from app.services.uploads import Rewound
-from app.services.uploads_hashes import hashes
+from app.services.uploads_hashes import beside, hashes
 from app.services.uploads_lock import Lock, take
 from app.services.uploads_new import check_length, new_row
 from app.services.uploads_shown import UploadView
 from app.storage import Growing, get_storage
 from app.storage.base import READ_BYTES, Readable
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 KEEP_EVERY = 2.0  # seconds between two saved offsets of one request
 SAFE_FOR = 3.0  # seconds after a save in which nobody else can have taken the lock
@@ -115,7 +112,8 @@ def _receive(lock: Lock, stream: Readable, checksum: Checksum | None) -> str | N
         try:
             if lock.kept.offset == 0 and checksum is None:
                 _look(lock, source.peek(SNIFF_BYTES))
-            _pour(source, growing, lock, sha256, checksum)
+            with beside(sha256) as hashed:
+                _pour(source, growing, lock, hashed, checksum)
         except AppException:
             raise
         except BaseException:  # the sender went away
@@ -142,7 +140,11 @@ def _look(lock: Lock, head: bytes) -> None:
 
 
 def _pour(
-    source: Readable, growing: Growing, lock: Lock, sha256: _Hash | None, checksum: Checksum | None
+    source: Readable,
+    growing: Growing,
+    lock: Lock,
+    hashed: Callable[[bytes], None],
+    checksum: Checksum | None,
 ) -> None:
     digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
     while piece := source.read(READ_BYTES):
@@ -151,8 +153,9 @@ def _pour(
         if lock.age > SAFE_FOR:
             lock.save(lock.kept)  # the sender paused: somebody else may write by now
         growing.write(piece)
-        for each in filter(None, (sha256, digest)):
-            each.update(piece)
+        hashed(piece)
+        if digest:
+            digest.update(piece)
         if lock.age > KEEP_EVERY:
             lock.save(lock.kept if checksum else growing.keep(everything=False))
     if checksum and digest and digest.digest() != checksum.digest:

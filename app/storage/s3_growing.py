@@ -7,6 +7,7 @@ it is part of a part. There are two names for it, so that the one the saved mark
 from __future__ import annotations
 
 import hashlib
+import threading
 from typing import Any
 
 from app.exceptions import S3UploadError
@@ -117,11 +118,21 @@ class GrowingObject:
 
 
 def send_part(client: Any, where: dict[str, Any], number: int, body: memoryview) -> list[Any]:
-    """Send a part and return its ETag, its length and whether the ETag shows that the store has these bytes."""
-    with s3_errors(S3UploadError, "part"):
-        etag = str(client.upload_part(**where, PartNumber=number, Body=PartBody(body))["ETag"])
-    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
-    return [etag, len(body), etag.strip('"') == digest]
+    """Send a part and return its ETag, its length and whether the ETag shows that the store has these bytes.
+
+    The hash is computed while the part is sent: neither holds the interpreter for long.
+    """
+    found: list[str] = []
+    hashing = threading.Thread(
+        target=lambda: found.append(hashlib.md5(body, usedforsecurity=False).hexdigest()), name="md5"
+    )
+    hashing.start()
+    try:
+        with s3_errors(S3UploadError, "part"):
+            etag = str(client.upload_part(**where, PartNumber=number, Body=PartBody(body))["ETag"])
+    finally:
+        hashing.join()
+    return [etag, len(body), [etag.strip('"')] == found]
 
 
 def finish(client: Any, bucket: str, key: str, kept: Kept) -> str:
