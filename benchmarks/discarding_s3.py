@@ -15,6 +15,7 @@ class Discarding(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     parts: dict[int, tuple[int, bytes]] = {}
     head, size, etag = b"", 0, ""
+    rests: dict[str, bytes] = {}  # small objects beside the large one, which are read again
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -43,7 +44,10 @@ class Discarding(BaseHTTPRequestHandler):
                 type(self).head = piece[:HEAD]
             left -= len(piece)
             digest.update(piece)
-        self.parts[number] = (size, digest.digest())
+            if not number:
+                self.rests[self.path] = self.rests.get(self.path, b"") * (left + len(piece) < size) + piece
+        if number:
+            self.parts[number] = (size, digest.digest())
         self._answer(b"", ETag=f'"{digest.hexdigest()}"')
 
     @property
@@ -62,6 +66,9 @@ class Discarding(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if "uploads" in self.query:
             self._answer(b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
+            return
+        if (rest := self.rests.get(self.path)) is not None:
+            self._answer(rest)
             return
         start, stop = (int(each) for each in self.headers["Range"].removeprefix("bytes=").split("-"))
         self._answer((self.head[start:] + bytes(HEAD))[: stop - start + 1], status=206)

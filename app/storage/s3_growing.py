@@ -12,7 +12,7 @@ from typing import Any
 
 from app.exceptions import S3UploadError
 from app.storage.growing import Kept, Marks, Part
-from app.storage.s3_transfer import PartBody, s3_errors
+from app.storage.s3_transfer import s3_errors
 
 LEAST_PART = 5 * 1024**2  # bytes; S3 user guide, "Amazon S3 multipart upload limits"
 PART_BYTES = 16 * 1024**2
@@ -98,7 +98,9 @@ class GrowingObject:
             with s3_errors(S3UploadError, "create"):
                 answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key)
             self._upload_id = str(answer["UploadId"])
-        body = memoryview(self._buffer)[: self._filled]
+        # As it is, and not as a file: that would be read in pieces of a few kilobytes.
+        is_full = self._filled == len(self._buffer)
+        body = self._buffer if is_full else self._buffer[: self._filled]
         self._parts.append(
             send_part(
                 self._client,
@@ -111,13 +113,13 @@ class GrowingObject:
 
     def _put_rest(self) -> None:
         slot = 1 - self._slot
-        body = memoryview(self._buffer)[: self._filled]
+        body = bytes(self._buffer[: self._filled])
         with s3_errors(S3UploadError, "rest"):
-            self._client.put_object(Bucket=self._bucket, Key=rest_key(self._key, slot), Body=PartBody(body))
+            self._client.put_object(Bucket=self._bucket, Key=rest_key(self._key, slot), Body=body)
         self._slot, self._rest = slot, [slot, self._filled]
 
 
-def send_part(client: Any, where: dict[str, Any], number: int, body: memoryview) -> list[Any]:
+def send_part(client: Any, where: dict[str, Any], number: int, body: bytes | bytearray) -> list[Any]:
     """Send a part and return its ETag, its length and whether the ETag shows that the store has these bytes.
 
     The hash is computed while the part is sent: neither holds the interpreter for long.
@@ -129,7 +131,7 @@ def send_part(client: Any, where: dict[str, Any], number: int, body: memoryview)
     hashing.start()
     try:
         with s3_errors(S3UploadError, "part"):
-            etag = str(client.upload_part(**where, PartNumber=number, Body=PartBody(body))["ETag"])
+            etag = str(client.upload_part(**where, PartNumber=number, Body=body)["ETag"])
     finally:
         hashing.join()
     return [etag, len(body), [etag.strip('"')] == found]
@@ -141,7 +143,7 @@ def finish(client: Any, bucket: str, key: str, kept: Kept) -> str:
     body = _rest(client, where, kept.marks.get("rest"))
     if not kept.marks.get("upload_id"):
         with s3_errors(S3UploadError, "put"):
-            client.put_object(**where, Body=PartBody(body))
+            client.put_object(**where, Body=body)
         return hashlib.md5(body, usedforsecurity=False).hexdigest()
     parts = list(kept.marks["parts"])
     multipart = where | {"UploadId": kept.marks["upload_id"]}
@@ -154,13 +156,13 @@ def finish(client: Any, bucket: str, key: str, kept: Kept) -> str:
     return f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
-def _rest(client: Any, where: dict[str, Any], rest: list[int] | None) -> memoryview:
+def _rest(client: Any, where: dict[str, Any], rest: list[int] | None) -> bytes:
     if rest is None:
-        return memoryview(b"")
+        return b""
     with s3_errors(S3UploadError, "rest"):
         answer = client.get_object(Bucket=where["Bucket"], Key=rest_key(where["Key"], rest[0]))
         with answer["Body"] as stream:
-            return memoryview(stream.read())
+            return bytes(stream.read())
 
 
 def complete(client: Any, where: dict[str, Any], etags: list[str]) -> None:
