@@ -67,7 +67,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: Any) -> Any:
         req.body.read = blaming_the_sender(req.body.read)
         is_kept = super().handle_request(req, conn)
-        if is_kept and not _is_read(conn):
+        if not _is_read(conn):
             say_goodbye(conn.sock)
             return False
         return is_kept

@@ -89,6 +89,7 @@ def _receive(principal: Principal, incoming: Incoming, remember: Remember) -> uu
             f"The file has {incoming.total_bytes} bytes; at most {limit} are allowed. Send a smaller one.",
             facts,
         )
+    db.session.rollback()  # whoever sends slowly must not hold the transaction in which he was let in
     stream = Rewound(incoming)
     place = _open(principal, incoming, sniff(stream.peek(SNIFF_BYTES)))
     try:
