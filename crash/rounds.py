@@ -24,7 +24,7 @@ from crash.plan import Database, Fault
 from crash.world import Servers, World, world
 
 IN_FLIGHT = 40
-GRACE = 60.0  # seconds in which nothing came to an end any more: what is open then is stuck
+GRACE = 100.0  # seconds in which nothing came to an end any more: what is open then is stuck
 TELL_EVERY = 30.0  # seconds
 STORIES = 5  # findings of a round that are told in full
 

@@ -15,6 +15,7 @@ from tests.rig import ROOT
 from tests.skips import skip_or_fail
 
 FAULTS = 300
+LANES = "2"  # the rest of the suite runs beside
 QUICK_PLANTS = ("blind_retry", "synchronous_normal", "content_reservation_skipped")
 LAST_LINE = re.compile(r"faults=(\d+) duplicates=0 lost=0 stuck=0 unknown=0")
 
@@ -35,7 +36,7 @@ def crash(*arguments: str) -> tuple[int, str]:
 
 
 def test_no_fault_doubles_loses_or_forgets_a_post():
-    status, output = crash("--faults", str(FAULTS), "--seed", "1")
+    status, output = crash("--faults", str(FAULTS), "--seed", "1", "--lanes", LANES)
 
     found = LAST_LINE.fullmatch(output.splitlines()[-1])
     assert found and status == 0, output
@@ -43,7 +44,7 @@ def test_no_fault_doubles_loses_or_forgets_a_post():
 
 
 def test_the_harness_sees_planted_faults_and_nothing_wrong_without_them():
-    status, output = crash("--plants", ",".join(QUICK_PLANTS))
+    status, output = crash("--plants", ",".join(QUICK_PLANTS), "--lanes", LANES)
 
     assert output.splitlines()[-1] == f"plants={len(QUICK_PLANTS)} detected={len(QUICK_PLANTS)}"
     assert status == 0

@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.world import Installation
 
-SEED = 1
+SEED, CASES = 1, 10
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_every_operation_succeeds_with_its_example_and_real_ids(campaign: Campai
 
 def test_no_request_breaks_an_operation_or_gets_an_answer_that_is_not_described(campaign: Campaign) -> None:
     for name in campaign.operations:
-        campaign.turn(name)
+        campaign.turn(name, cases=CASES)
 
     assert campaign.faults == []
-    assert campaign.sent > 1000
+    assert campaign.sent > 700

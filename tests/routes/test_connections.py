@@ -385,4 +385,4 @@ def test_platforms_say_what_they_take_and_promise(person: Browser) -> None:
     (tiktok,) = [item for item in person.send("GET", "/platforms").json["data"] if item["name"] == "tiktok"]
 
     assert (tiktok["configured"], tiktok["sandbox"], tiktok["guarantee"]) == (True, True, "resumable")
-    assert {"video", "texts", "quotas"} == set(tiktok["limits"])
+    assert {"video", "texts", "quotas", "cover"} == set(tiktok["limits"])

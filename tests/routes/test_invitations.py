@@ -96,6 +96,7 @@ def test_an_invitation_expires_after_a_week(app: Flask, client: FlaskClient, sen
     assert error(late) == (401, "INVALID_TOKEN")
 
 
+@pytest.mark.shows_secrets("a form that was filled in wrongly is given back to who sent it")
 def test_it_is_mailed_and_its_page_makes_the_account(app: Flask, client: FlaskClient, send: Send) -> None:
     token = invite(send)["token"]
     with app.app_context():

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from app import clock, create_app
 from app.extensions import db, key_ring
-from app.models import Channel, Connection, Credential, IdempotencyKey, Mail, Target, Webhook
+from app.models import Channel, Connection, Credential, IdempotencyKey, Mail, Target, Upload, Webhook
 from app.models.base import new_id
 from app.platforms.base import Tokens
 from app.platforms.tiktok import TikTok
@@ -36,6 +36,7 @@ CONTEXTS = {
     "idempotency_keys.body": "idempotency_keys:body",
     "mails.facts": "mails:facts",
     "targets.handle": "targets:handle",
+    "uploads.url": "uploads:url",
     "webhooks.old_secret": "webhooks:secret",
     "webhooks.secret": "webhooks:secret",
 }
@@ -68,7 +69,7 @@ def seal_everything(channel: Channel) -> dict[str, uuid.UUID]:
     post = make_post(make_video(channel.workspace_id), channel)
     target = db.session.scalars(select(Target).where(Target.post_id == post.id)).one()
     ids = {"channels": channel.id, "credentials": channel.credential_id, "targets": target.id}
-    ids |= {name: new_id() for name in ("connections", "idempotency_keys", "mails", "webhooks")}
+    ids |= {name: new_id() for name in ("connections", "idempotency_keys", "mails", "uploads", "webhooks")}
     shared: dict[str, Any] = {"workspace_id": channel.workspace_id}
     db.session.add_all(
         [
@@ -77,6 +78,7 @@ def seal_everything(channel: Channel) -> dict[str, uuid.UUID]:
             IdempotencyKey(id=ids["idempotency_keys"], principal="p", key="k", request_hash="h",
                            expires_at=clock.now(), **shared),
             Mail(id=ids["mails"], kind="invitation", recipient="a@example.com", facts_encrypted=""),
+            Upload(id=ids["uploads"], kind="url", backend="folder", key="k", expires_at=clock.now(), **shared),
             Webhook(id=ids["webhooks"], url="https://x.example", secret_encrypted="", **shared),
         ]
     )  # fmt: skip
