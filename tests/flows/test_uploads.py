@@ -118,9 +118,10 @@ def test_a_server_killed_in_the_middle_of_a_request_has_kept_what_head_says(
     offset = int(head.headers["Upload-Offset"])
 
     deadline = time.monotonic() + 20
-    while (answer := patch(web, path, offset, data[offset:])).status_code == 423:
+    while patch(web, path, offset, b"").status_code == 423:  # the dead request's lock ends by itself
         assert time.monotonic() < deadline
         time.sleep(0.2)
+    answer = patch(web, path, offset, data[offset:])
 
     assert 0 < offset < SIZE // 2 + 1
     assert answer.status_code == 204, answer.text
