@@ -49,8 +49,8 @@ crash: venv-dev ## prove that each post goes out once: FAULTS=300 SEED=1 DATABAS
 	@$(CALLER) $(PY) -m crash --faults "$(or $(FAULTS),300)" --seed "$(or $(SEED),1)" \
 	  --database "$(or $(DATABASE),both)" --lanes "$(or $(LANES),4)" --platforms "$(PLATFORMS)" --plants "$(PLANTS)"
 
-fuzz: venv-dev ## send made-up requests to every operation: REQUESTS=50000 SEED=1; ROUNDS=50: one key at once
-	@REQUESTS="$(REQUESTS)" SEED="$(SEED)" ROUNDS="$(ROUNDS)" $(CALLER) $(PY) -m tests.fuzz
+fuzz: venv-dev ## send made-up requests to every operation: REQUESTS=50000 SEED=1 DATABASE=sqlite; ROUNDS=50: one key at once
+	@REQUESTS="$(REQUESTS)" SEED="$(SEED)" ROUNDS="$(ROUNDS)" DATABASE="$(DATABASE)" $(CALLER) $(PY) -m tests.fuzz
 
 clean: ## remove what can be made again: .venv and caches (never DATA_DIR)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache && find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""`make fuzz REQUESTS=50000 SEED=1`: made-up requests at every operation, until so many were sent.
+"""`make fuzz REQUESTS=50000 SEED=1 DATABASE=postgresql`: made-up requests at every operation, until so many were sent.
 
 Prints the seed (the same seed makes the same requests), how far it is, and at the end what each operation
 answered. Exit status 1 when anything was wrong: a 5xx, an answer that is not as described, an operation that
@@ -24,6 +24,7 @@ from loguru import logger
 from tests import factories
 from tests.database import dispose, migrate
 from tests.fuzz.campaign import CASES, Campaign, report
+from tests.fuzz.copies import Copies, Files, Templates
 from tests.fuzz.parallel import new_post, posts_with_one_key
 from tests.fuzz.world import Installation, installation
 from tests.sandbox_server import sandbox_thread
@@ -37,8 +38,8 @@ def main() -> int:
     asked = _arguments()
     if asked.rounds:
         return _parallel(asked.rounds)
-    print(f"seed={asked.seed} requests={asked.requests}", flush=True)
-    with _place() as place:
+    print(f"seed={asked.seed} requests={asked.requests} database={asked.database}", flush=True)
+    with _place(asked.database) as place:
         logger.remove()  # a line a request would be a gigabyte
         campaign = Campaign(place, seed=asked.seed)
         names = [name for name in campaign.operations if asked.only in {None, name}]
@@ -72,8 +73,8 @@ def _fuzz(campaign: Campaign, names: list[str], requests: int) -> None:
 def _parallel(rounds: int) -> int:
     """Send requests with one key at once, so often, on each database. Return the exit status."""
     wrong = 0
-    with _place() as place, postgres_server() as postgres, postgres.database() as url:
-        migrate(url, data_dir=place.database.parent)
+    with _place("sqlite") as place, postgres_server() as postgres, postgres.database() as url:
+        migrate(url, data_dir=place.app.extensions["settings"].data_dir)
         for name, app in (("sqlite", place.app), ("postgresql", place.app_on(url))):
             logger.remove()
             with app.app_context():
@@ -92,19 +93,30 @@ def _parallel(rounds: int) -> int:
 
 
 @contextmanager
-def _place() -> Iterator[Installation]:
+def _place(database: str) -> Iterator[Installation]:
     """Yield an installation on servers of its own."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fuzz-")))
         for name in ("redis", "data", "sandbox"):
             (folder / name).mkdir()
-        migrated = folder / "migrated.db"
-        migrate(f"sqlite:///{migrated}", data_dir=folder)
+        copies = stack.enter_context(_copies(database, folder))
         url = stack.enter_context(redis_server(folder / "redis"))
         sandbox = stack.enter_context(sandbox_thread(folder / "sandbox"))
         yield stack.enter_context(
-            installation(folder / "data", migrated=migrated, redis_url=url, sandbox=sandbox)
+            installation(folder / "data", copies=copies, redis_url=url, sandbox=sandbox)
         )
+
+
+@contextmanager
+def _copies(database: str, folder: Path) -> Iterator[Copies]:
+    if database == "sqlite":
+        migrate(f"sqlite:///{folder / 'migrated.db'}", data_dir=folder)
+        yield Files(folder / "data", folder / "migrated.db")
+        return
+    with postgres_server() as server:
+        server.execute("CREATE DATABASE migrated")
+        migrate(server.url("migrated"), data_dir=folder)
+        yield Templates(server, "migrated")
 
 
 def _arguments() -> argparse.Namespace:
@@ -112,6 +124,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=int(os.environ.get("REQUESTS") or 5000))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or random.randrange(10**6)))
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 0))
+    parser.add_argument(
+        "--database", choices=("sqlite", "postgresql"), default=os.environ.get("DATABASE") or "sqlite"
+    )
     parser.add_argument("--only", help="an operationId")
     return parser.parse_args()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz.copies import Files
 from tests.fuzz.world import Installation, installation
 from tests.sandbox_server import sandbox_thread
 
@@ -17,6 +18,8 @@ def place(
     folder = tmp_path_factory.mktemp("fuzz")
     with (
         sandbox_thread(tmp_path_factory.mktemp("sandbox")) as sandbox,
-        installation(folder, migrated=migrated_sqlite, redis_url=redis_server_url, sandbox=sandbox) as found,
+        installation(
+            folder, copies=Files(folder, migrated_sqlite), redis_url=redis_server_url, sandbox=sandbox
+        ) as found,
     ):
         yield found

@@ -1,6 +1,6 @@
 """An installation with one of everything in a workspace, that can be had new again and again.
 
-Databases are SQLite files copied from a migrated one; platforms are the sandbox, over real HTTP. What is kept
+Databases are copies of a migrated one; platforms are the sandbox, over real HTTP. What is kept
 between two worlds is only what no request can change.
 """
 
@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -46,6 +45,7 @@ from app.storage import FolderStorage, Part, get_storage, new_key
 from tests import factories
 from tests.database import dispose
 from tests.factories import Person
+from tests.fuzz.copies import Copies
 from tests.rig import case_of
 from tests.sandbox_server import SandboxServer
 
@@ -71,8 +71,7 @@ class Installation:
 
     app: Flask
     sandbox: SandboxServer
-    migrated: Path
-    database: Path
+    copies: Copies
     _world: World | None = None
     _calls: int = 0
 
@@ -86,31 +85,27 @@ class Installation:
         Where neither platforms nor files were touched, the last world's database is simply put back.
         """
         if self._world is None or self._is_spent(self._world):
-            self._put(self.migrated)
+            self._put(self.copies.put_migrated)
             self.sandbox.sim.reset()
             with self.app.app_context():
                 self._world = _make_world(self.sandbox)
             self._calls = len(self.sandbox.sim.requests())
             self._let_go()
-            shutil.copyfile(self.database, self._snapshot)
+            self.copies.keep_world()
         else:
-            self._put(self._snapshot)
+            self._put(self.copies.put_world)
         return self._world
-
-    @property
-    def _snapshot(self) -> Path:
-        return self.database.with_suffix(".world")
 
     def _is_spent(self, world: World) -> bool:
         with self.app.app_context():
             is_whole = get_storage().exists(world.texts["unused_key"])
         return not is_whole or len(self.sandbox.sim.requests()) != self._calls
 
-    def _put(self, database: Path) -> None:
+    def _put(self, put: Callable[[], None]) -> None:
         self._let_go()
         with self.app.app_context():
             redis_client().flushdb()
-        shutil.copyfile(database, self.database)
+        put()
 
     def _let_go(self) -> None:
         """Close all connections: with the last of them SQLite folds its log into the file."""
@@ -121,16 +116,15 @@ class Installation:
 
 @contextmanager
 def installation(
-    folder: Path, *, migrated: Path, redis_url: str, sandbox: SandboxServer
+    folder: Path, *, copies: Copies, redis_url: str, sandbox: SandboxServer
 ) -> Iterator[Installation]:
     """Yield an app of its own in `folder`, without a world yet. Its Redis is flushed with every new world."""
-    database = folder / "scheduler.db"
-    shutil.copyfile(migrated, database)
+    copies.put_migrated()
     settings = _settings(folder, redis_url=redis_url, platforms=_leading_to(sandbox))
-    app = create_app(replace(settings, database_url=f"sqlite:///{database}"))
+    app = create_app(replace(settings, database_url=copies.url))
     app.extensions["stores"] = {"folder": FolderWithParts(settings)}
     try:
-        yield Installation(app, sandbox, migrated, database)
+        yield Installation(app, sandbox, copies)
     finally:
         dispose(app)
 
