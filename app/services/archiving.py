@@ -10,8 +10,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, and_, exists, func, not_, select
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app import clock
 from app.domain.principal import Principal
@@ -24,6 +26,7 @@ from app.queue import wake_dispatcher
 from app.services import removals
 
 logger = get_logger(__name__)
+Row = TypeVar("Row", Video, Rendition)
 BATCH = 100  # rows a transaction
 SHOWN_BLOCKERS = 10
 # Not done yet either: what a person still has to look at may have to go out once more.
@@ -102,46 +105,45 @@ def sweep() -> None:
 
 def archive_unused(cutoff: datetime, *, limit: int = BATCH) -> int:
     """Archive up to `limit` videos that nothing has needed since `cutoff`; return how many. Commits."""
-    candidates = (
-        select(Video)
-        .where(Video.state.in_(SETTLED), Video.created_at < cutoff, not_(_in_use(Video.id, cutoff)))
-        .order_by(Video.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
-    )
-    locked = db.session.scalars(candidates).all()
-    used = _used([video.id for video in locked], cutoff)
-    gone = [video for video in locked if video.id not in used]
+    old = (Video.state.in_(SETTLED), Video.created_at < cutoff)
+    gone = _lock_unneeded(Video, Video.id, *old, cutoff=cutoff, limit=limit)
     let_go(gone, event="video.archived")
-    db.session.commit()
-    if gone:
-        logger.info("%d videos archived", len(gone))
-        wake_dispatcher()
-    return len(gone)
+    return _commit("%d videos archived", gone)
 
 
 def remove_renditions(cutoff: datetime, *, limit: int = BATCH) -> int:
     """Let go of up to `limit` renditions whose video nothing has needed since `cutoff`. Commits."""
+    old = (Rendition.state == "ready", Rendition.updated_at < cutoff)
+    gone = _lock_unneeded(Rendition, Rendition.video_id, *old, cutoff=cutoff, limit=limit)
+    _remove(gone)
+    return _commit("%d renditions removed", gone)
+
+
+def _lock_unneeded(
+    model: type[Row],
+    video_id: InstrumentedAttribute[uuid.UUID],
+    *old: ColumnElement[bool],
+    cutoff: datetime,
+    limit: int,
+) -> list[Row]:
+    """Lock up to `limit` old rows whose video nothing has needed since `cutoff`."""
     candidates = (
-        select(Rendition)
-        .where(
-            Rendition.state == "ready",
-            Rendition.updated_at < cutoff,
-            not_(_in_use(Rendition.video_id, cutoff)),
-        )
-        .order_by(Rendition.id)
+        select(model)
+        .where(*old, not_(_in_use(video_id, cutoff)))
+        .order_by(model.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .execution_options(populate_existing=True)
     )
-    locked = db.session.scalars(candidates).all()
-    used = _used([row.video_id for row in locked], cutoff)
-    gone = [row for row in locked if row.video_id not in used]
-    _remove(gone)
+    locked = {row: getattr(row, video_id.key) for row in db.session.scalars(candidates)}
+    used = _used(list(locked.values()), cutoff)
+    return [row for row, of_video in locked.items() if of_video not in used]
+
+
+def _commit(said: str, gone: Sequence[object]) -> int:
     db.session.commit()
     if gone:
-        logger.info("%d renditions removed", len(gone))
+        logger.info(said, len(gone))
         wake_dispatcher()
     return len(gone)
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import Select, select, tuple_, update
 
 from app import clock
 from app.exceptions import ResourceNotFoundError
@@ -107,17 +107,17 @@ def rows_without_files(place: Place) -> Iterator[Trouble]:
 
 
 def _batch(place: Place, *, after: uuid.UUID | None) -> list[Any]:
-    query = (
-        select(
-            place.model.id,
-            place.backend.label("backend"),
-            place.key.label("key"),
-            place.size.label("size"),
-        )
-        .where(*place.where, *((place.model.id > after,) if after else ()))
-        .order_by(place.model.id)
-        .limit(BATCH)
-    )
+    later = (place.model.id > after,) if after else ()
+    return _rows(_named_files(place).where(*later).order_by(place.model.id).limit(BATCH))
+
+
+def _named_files(place: Place) -> Select[*tuple[Any, ...]]:
+    """Return the query of the rows that name a file there: id, backend, key, size."""
+    columns = (place.backend.label("backend"), place.key.label("key"), place.size.label("size"))
+    return select(place.model.id, *columns).where(*place.where)
+
+
+def _rows(query: Select[*tuple[Any, ...]]) -> list[Any]:
     rows = list(db.session.execute(query))
     db.session.rollback()
     return rows
@@ -148,19 +148,7 @@ def newest_without_files(*, limit: int = 20) -> list[Trouble]:
     """Look at the newest rows only, as a light check."""
     found = []
     for place in PLACES:
-        query = (
-            select(
-                place.model.id,
-                place.backend.label("backend"),
-                place.key.label("key"),
-                place.size.label("size"),
-            )
-            .where(*place.where)
-            .order_by(place.model.id.desc())
-            .limit(limit)
-        )
-        rows = list(db.session.execute(query))
-        db.session.rollback()
+        rows = _rows(_named_files(place).order_by(place.model.id.desc()).limit(limit))
         found += [trouble for row in rows if (trouble := _looked_at(place, row)) and _still_names(place, row)]
     return found
 
