@@ -5,35 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from app.domain.video_spec import VideoFacts
+from tests.factories import FACTS
 
-PLAIN = VideoFacts(
-    container="mp4",
+PLAIN = replace(
+    FACTS,
     size_bytes=20_000_000,
     duration_seconds=20.0,
     bit_rate=8_000_000,
-    video_codec="h264",
-    video_profile="High",
     video_level=40,
     video_bit_rate=7_800_000,
-    pixel_format="yuv420p",
-    bit_depth=8,
-    is_hdr=False,
-    is_interlaced=False,
     coded_width=1080,
     coded_height=1920,
     width=1080,
     height=1920,
-    rotation=0,
-    frame_rate=30.0,
-    is_constant_rate=True,
-    keyframe_seconds=2.0,
-    audio_codec="aac",
-    audio_profile="LC",
-    audio_channels=2,
     audio_sample_rate=48_000,
-    audio_bit_rate=128_000,
-    is_fast_start=True,
-    has_edit_list=False,
 )
 
 

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+from app.embedded import find_redis_server
 from crash.plants import PLANTS
 from crash.scenarios import SCENARIOS
-from crash.world import servers
 from tests.rig import ROOT
+from tests.servers import find_postgres
 from tests.skips import skip_or_fail
 
 FAULTS = 300
@@ -22,11 +23,8 @@ LAST_LINE = re.compile(r"faults=(\d+) duplicates=0 lost=0 stuck=0 unknown=0")
 
 @pytest.fixture(autouse=True, scope="module")
 def _has_servers() -> None:
-    try:
-        with servers("sqlite", "postgresql"):
-            pass
-    except LookupError as missing:
-        skip_or_fail(str(missing))
+    if find_redis_server() is None or find_postgres() is None:
+        skip_or_fail("no Redis or no PostgreSQL to strike")
 
 
 def crash(*arguments: str) -> tuple[int, str]:

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app import clock
 from app.extensions import db
-from app.models import Target, Video
-from app.queue import STAGE_TARGET
-from app.services import copying, dispatch, instance, staging, taking, uploads
-from app.services.engine import Engine
+from app.models import Video
+from app.services import copying, dispatch, instance, uploads
 from app.storage import get_storage
+from tests.inline import work_on
 from tests.rig import Rig
 from tests.sandbox_server import sandbox_thread
 
@@ -34,20 +33,6 @@ def rig(tmp_path: Path, sqlite_url: str, redis_url: str, s3_settings: dict[str, 
         rig = Rig(tmp_path / "data", sqlite_url, redis_url, server, extra=extra)
         with rig as made, made.app.app_context():
             yield made
-
-
-def work_on(rig: Rig, target_id: uuid.UUID) -> None:
-    """Do what the target needs next, as dispatcher and workers would, then let time pass at the platform."""
-    db.session.execute(update(Target).where(Target.id == target_id).values(next_at=clock.now()))
-    db.session.commit()
-    for task, arguments in dispatch.claim_targets(clock.now()):
-        if task is STAGE_TARGET:
-            staging.stage(uuid.UUID(arguments[0]), arguments[1])
-        else:
-            engine = Engine(rig.app, threads=2)
-            engine.submit(taking.take([(uuid.UUID(id_), fence) for id_, fence in arguments[0]]))
-            engine.drain()
-    rig.sandbox.sim.advance(10)
 
 
 def remove_old_files() -> None:

@@ -6,12 +6,10 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import boto3
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from moto.server import ThreadedMotoServer
 
 from app import clock, create_app
 from app.config import Settings
@@ -24,30 +22,12 @@ DATA = bytes(range(100))
 KEY = new_key("videos", UUID(int=7), "original.mp4")
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["folder", "s3"])
 def settings(request: pytest.FixtureRequest, make_settings: Callable[..., Settings]) -> Settings:
     """Every test here runs on both stores: a link is the same."""
     if request.param == "folder":
         return make_settings()
-    access = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-    address = request.getfixturevalue("endpoint")
-    boto3.client("s3", endpoint_url=address, **access).create_bucket(Bucket="videos")
-    return make_settings(
-        storage_backend="s3",
-        s3_bucket="videos",
-        s3_endpoint_url=address,
-        s3_access_key_id="key",
-        s3_secret_access_key="secret",
-    )
+    return make_settings(storage_backend="s3", **request.getfixturevalue("s3_settings"))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,6 @@ import pytest
 import requests
 import time_machine
 from flask import Flask
-from moto.server import ThreadedMotoServer
 
 from app import clock
 from app.config import Settings
@@ -26,33 +25,18 @@ from tests.routes.test_uploads import BYTES, TUS
 MIB = 1024**2
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def bucket(endpoint: str) -> Iterator[Any]:
+def bucket(s3_settings: dict[str, str]) -> Any:
     store = boto3.resource(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
+        "s3", endpoint_url=s3_settings["s3_endpoint_url"], region_name="us-east-1", aws_access_key_id="key",
+        aws_secret_access_key="secret",
     )  # fmt: skip
-    made = store.create_bucket(Bucket="videos")
-    yield made
-    made.objects.all().delete()
-    for upload in made.multipart_uploads.all():
-        upload.abort()
+    return store.Bucket(s3_settings["s3_bucket"])
 
 
 @pytest.fixture
-def settings(make_settings: Callable[..., Settings], endpoint: str, bucket: Any) -> Settings:
-    return make_settings(
-        storage_backend="s3", s3_bucket="videos", s3_endpoint_url=endpoint, s3_access_key_id="key",
-        s3_secret_access_key="secret",
-    )  # fmt: skip
+def settings(make_settings: Callable[..., Settings], s3_settings: dict[str, str]) -> Settings:
+    return make_settings(storage_backend="s3", **s3_settings)
 
 
 @pytest.fixture
@@ -75,8 +59,8 @@ def put(send: Send, path: str, film: bytes, *numbers: int, size: int = 16 * MIB)
         ).raise_for_status()
 
 
-def left(bucket: Any, endpoint: str) -> list[str]:
-    listed = bucket.meta.client.list_multipart_uploads(Bucket="videos").get("Uploads", [])
+def left(bucket: Any) -> list[str]:
+    listed = bucket.meta.client.list_multipart_uploads(Bucket=bucket.name).get("Uploads", [])
     return [*(item.key for item in bucket.objects.all()), *(item["UploadId"] for item in listed)]
 
 
@@ -119,24 +103,24 @@ def test_a_part_of_another_length_is_refused(app: Flask, send: Send, film: bytes
     assert count(app, Video) == 0
 
 
-def test_what_is_no_video_leaves_nothing(app: Flask, send: Send, bucket: Any, endpoint: str) -> None:
+def test_what_is_no_video_leaves_nothing(app: Flask, send: Send, bucket: Any) -> None:
     path = f"/uploads/{begin(send, 1000).get_json()['id']}"
     put(send, path, b"x" * 1000, 1)
 
     answer = send("POST", f"{path}/complete")
 
     assert code(answer) == (422, "VIDEO_VALIDATION_ERROR")
-    assert (left(bucket, endpoint), count(app, Video)) == ([], 0)
+    assert (left(bucket), count(app, Video)) == ([], 0)
     assert code(send("POST", f"{path}/complete")) == (410, "UPLOAD_GONE")
 
 
 @pytest.mark.parametrize("how", ["ended", "expired"])
 def test_an_upload_that_ends_early_leaves_nothing(
-    app: Flask, send: Send, bucket: Any, endpoint: str, film: bytes, how: str
+    app: Flask, send: Send, bucket: Any, film: bytes, how: str
 ) -> None:
     path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
     put(send, path, film, 1)
-    assert left(bucket, endpoint)
+    assert left(bucket)
 
     if how == "ended":
         assert send("DELETE", path).status_code == 204
@@ -145,7 +129,7 @@ def test_an_upload_that_ends_early_leaves_nothing(
             for _task, (id_, fence) in dispatch.claim(dispatch.WORK[1], clock.now()):
                 uploads_ending.attend(uuid.UUID(id_), fence)
 
-    assert (left(bucket, endpoint), count(app, Upload)) == ([], 0)
+    assert (left(bucket), count(app, Upload)) == ([], 0)
 
 
 @pytest.mark.parametrize("numbers", [[0], [4], [], [1] * 101, ["x"]])

@@ -13,9 +13,8 @@ from sqlalchemy import update
 from app import clock
 from app.extensions import db
 from app.models import Credential, Instance, Target
-from app.queue import STAGE_TARGET
-from app.services import adoption, dispatch, instance, staging, taking
-from app.services.engine import Engine
+from app.services import adoption, instance
+from tests.inline import work, work_on
 from tests.rig import Rig
 from tests.sandbox_server import SandboxServer, sandbox_thread
 
@@ -35,30 +34,12 @@ def rig(tmp_path: Path, database_url: str, redis_url: str, server: SandboxServer
         yield made
 
 
-def work(rig: Rig) -> None:
-    """Do what is due now as dispatcher and workers would."""
-    for task, arguments in dispatch.claim_targets(clock.now()):
-        if task is STAGE_TARGET:
-            staging.stage(uuid.UUID(arguments[0]), arguments[1])
-        else:
-            engine = Engine(rig.app, threads=2)
-            engine.submit(taking.take([(uuid.UUID(id_), fence) for id_, fence in arguments[0]]))
-            engine.drain()
-
-
 def publish(rig: Rig, target_id: uuid.UUID) -> None:
     """Work on one target until nothing more is to be done, with time passing at the platform."""
     for _ in range(8):
-        bring_forward(target_id)
-        work(rig)
-        rig.sandbox.sim.advance(10)
+        work_on(rig, target_id)
         if rig.read(target_id).state in ("published", "unknown"):
             return
-
-
-def bring_forward(target_id: uuid.UUID) -> None:
-    db.session.execute(update(Target).where(Target.id == target_id).values(next_at=clock.now()))
-    db.session.commit()
 
 
 def snapshot(target_id: uuid.UUID) -> dict[str, object]:

@@ -13,7 +13,6 @@ import boto3
 import pytest
 import requests
 from botocore.awsrequest import AWSResponse
-from moto.server import ThreadedMotoServer
 
 from app.config import Settings
 from app.exceptions import (
@@ -31,33 +30,24 @@ MIB = 1024**2
 BUCKET = "videos"
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def settings(endpoint: str, tmp_path: Path) -> Settings:
+def settings(s3_endpoint: str, tmp_path: Path) -> Settings:
     return Settings(
         data_dir=tmp_path,
         min_free_bytes=0,
         storage_backend="s3",
         s3_bucket=BUCKET,
-        s3_endpoint_url=endpoint,
+        s3_endpoint_url=s3_endpoint,
         s3_access_key_id="key",
         s3_secret_access_key="secret",
     )
 
 
 @pytest.fixture
-def bucket(endpoint: str) -> Any:
+def bucket(s3_endpoint: str) -> Any:
     store = boto3.resource(
         "s3",
-        endpoint_url=endpoint,
+        endpoint_url=s3_endpoint,
         region_name="us-east-1",
         aws_access_key_id="key",
         aws_secret_access_key="secret",
