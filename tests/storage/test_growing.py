@@ -15,7 +15,7 @@ from app.config import Settings
 from app.exceptions import ResourceNotFoundError, S3UploadError, StorageError
 from app.storage import FolderStorage, Kept, Storage, new_key
 from app.storage.s3 import S3Storage
-from tests.storage.test_s3 import BUCKET, bucket, endpoint  # noqa: F401 - fixtures
+from tests.storage.test_s3 import BUCKET, bucket  # noqa: F401 - fixtures
 
 MIB = 1024**2
 NOTHING = Kept(0, {})
@@ -27,7 +27,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         yield FolderStorage(Settings(data_dir=tmp_path, min_free_bytes=0))
         return
     store = request.getfixturevalue("bucket")
-    address = request.getfixturevalue("endpoint")
+    address = request.getfixturevalue("s3_endpoint")
     yield S3Storage(
         Settings(
             data_dir=tmp_path, min_free_bytes=0, storage_backend="s3", s3_bucket=BUCKET,
@@ -149,9 +149,9 @@ def test_a_small_file_in_a_bucket_needs_no_parts(storage: Storage) -> None:
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_bucket_that_keeps_other_bytes_is_caught(endpoint: str, tmp_path: Path) -> None:  # noqa: F811
+def test_a_bucket_that_keeps_other_bytes_is_caught(s3_endpoint: str, tmp_path: Path) -> None:
     settings = Settings(
-        data_dir=tmp_path, s3_bucket=BUCKET, s3_endpoint_url=endpoint, s3_access_key_id="k", s3_secret_access_key="s",
+        data_dir=tmp_path, s3_bucket=BUCKET, s3_endpoint_url=s3_endpoint, s3_access_key_id="k", s3_secret_access_key="s",
     )  # fmt: skip
     storage, name = S3Storage(settings), key()
     kept = written(storage, name, NOTHING, b"data", total=4)
