@@ -154,7 +154,7 @@ class Settings:
     protocol_pace: float = _setting(1.0, "Divides the platforms' own waits; for proofs, leave at 1.")
     commit_ahead_seconds: float = _setting(2.0, "How long before its time a commit is claimed and armed.")
     stage_yield_seconds: float = _setting(30.0, "An upload lets others go first after this long.")
-    commit_threads: int = _setting(24, "Calls a commit job makes at once.")
+    commit_threads: int = _setting(128, "Calls a commit job makes at once.")
     commit_batch: int = _setting(100, "Targets that share one commit job.")
     workers: str = _setting(
         "media=1,stage=2,commit=1,default=1",

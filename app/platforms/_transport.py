@@ -30,6 +30,7 @@ BLOCK_BYTES = (
 )  # one read of the body and one write; urllib3's own is 16 KiB: more turns of the loop
 
 _current = threading.local()
+_loading = threading.Lock()
 
 
 class Budget:
@@ -180,7 +181,7 @@ class Adapter(HTTPAdapter):
     """Guarded connections, no retries, certificates always verified."""
 
     def __init__(self, ca_file: str | None) -> None:
-        self._ca_file = ca_file or certifi.where()
+        self._ca_file = ca_file
         super().__init__(pool_connections=4, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -201,9 +202,17 @@ class Adapter(HTTPAdapter):
         pool.open_ahead(seconds)
 
 
+def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
+    """Return the process's context for these authorities, certifi's by default.
+
+    Loading them costs more than a handshake, so it is done once, however many threads ask for it first.
+    """
+    with _loading:
+        return _load_context(ca_file or certifi.where())
+
+
 @functools.cache
-def tls_context(ca_file: str) -> ssl.SSLContext:
-    """Return the process's context for these authorities: loading them costs more than a handshake."""
+def _load_context(ca_file: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = _GuardedTls

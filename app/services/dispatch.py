@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import redis
-from sqlalchemy import case, func, select, text, update
+from sqlalchemy import case, func, literal, select, text, union_all, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app import clock, crash_points
@@ -47,7 +47,10 @@ def tick() -> float:
     deliveries.notice()
     jobs: list[Job] = []
     room = _room()
+    firsts = _firsts()
     for work in WORK:
+        if not _is_due(firsts.get(work.model), now):
+            continue
         claimed = claim(work, now, limit=room[work.task.queue])
         room[work.task.queue] -= len(claimed)
         jobs += claimed
@@ -56,7 +59,8 @@ def tick() -> float:
         logger.critical("nothing is published: %s", reason)
         return 1.0
     miss_late_targets(now)
-    hand_over(claim_targets(now, room=room["stage"]))
+    if _is_due(firsts.get(Target), now):
+        hand_over(claim_targets(now, room=room["stage"]))
     pause = FULL_PAUSE if any(left <= 0 for left in room.values()) else 0.0
     return max(seconds_until_next(clock.now()), pause)
 
@@ -243,14 +247,25 @@ def _ref(row: Any) -> TargetRef:
 
 def seconds_until_next(now: datetime) -> float:
     """Return how long nothing is due, in seconds; at most one, so that clocks and lost wakes do not matter."""
-    models: list[Any] = list(dict.fromkeys((Target, *(work.model for work in WORK))))
-    firsts = [
-        db.session.scalar(select(func.min(model.next_at)).where(model.next_at.is_not(None), *_unheld(model)))
-        for model in models
-    ]
-    db.session.rollback()
-    times = [first for first in firsts if first is not None]
+    times = _firsts().values()
     return min(1.0, max(0.0, (min(times) - now).total_seconds())) if times else 1.0
+
+
+def _firsts() -> dict[type[WorkMixin], datetime]:
+    """Return when each kind of row is due first, in one question: few kinds are, at most ticks."""
+    models = dict.fromkeys((Target, *(work.model for work in WORK)))
+    by_name: dict[str, Any] = {model.__name__: model for model in models}
+    parts = [
+        select(literal(name), func.min(model.next_at)).where(model.next_at.is_not(None), *_unheld(model))
+        for name, model in by_name.items()
+    ]
+    rows = db.session.execute(union_all(*parts)).all()
+    db.session.rollback()
+    return {by_name[name]: first for name, first in rows if first is not None}
+
+
+def _is_due(first: datetime | None, now: datetime) -> bool:
+    return first is not None and first <= now
 
 
 def _unheld(model: Any) -> tuple[Any, ...]:

@@ -41,6 +41,7 @@ logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
 ARMED_AHEAD = 400  # commits armed at a time: each holds a connection (a process may open 1,024 files)
 AHEAD_BYTES = 32_000_000  # and its last bytes; beyond this sum only as many as there are threads
+ARMERS = 24  # threads that connect ahead
 ASKED_BESIDE = 2  # questions asked at a time while commits are late,
 PRESSING = 15.0  # and only those whose lease ends within these seconds
 _SOON = (NotCommitted, HandleDead)  # outcomes after which the target is due again at once
@@ -54,7 +55,7 @@ class Engine:
         self._threads = threads
         self._inbox: queue.SimpleQueue[Loaded | Done | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
-        self._armoury = ThreadPoolExecutor(threads, thread_name_prefix="arm")  # so that no call waits for one
+        self._armoury = ThreadPoolExecutor(ARMERS, thread_name_prefix="arm")  # so that no call waits for one
         self._numbers = itertools.count()
         self._waiting: list[Slot] = []
         self._armed: list[Slot] = []
@@ -86,9 +87,9 @@ class Engine:
             results = self._collect(self._patience())
             self._is_database_away = False
             with self._app.app_context():
+                self._guarded(self._commit_due)  # first: answers can wait, a due time cannot
                 self._guarded(partial(self._settle, results))
                 self._guarded(self._ask)
-                self._guarded(self._commit_due)
             self._arm_next()
 
     def _is_idle(self) -> bool:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
-import certifi
 import urllib3
 from urllib3.exceptions import HTTPError
 
@@ -184,7 +183,7 @@ def pool_for(scheme: str, host: str, port: int) -> urllib3.HTTPConnectionPool:
         plain = urllib3.HTTPConnectionPool(host, port, maxsize=1)
         plain.ConnectionCls = _PinnedPlain
         return plain
-    tls = urllib3.HTTPSConnectionPool(host, port, maxsize=1, ssl_context=tls_context(certifi.where()))
+    tls = urllib3.HTTPSConnectionPool(host, port, maxsize=1, ssl_context=tls_context())
     tls.ConnectionCls = _PinnedTls
     return tls
 

@@ -151,7 +151,8 @@ def test_a_small_file_in_a_bucket_needs_no_parts(storage: Storage) -> None:
 @pytest.mark.usefixtures("bucket")
 def test_a_bucket_that_keeps_other_bytes_is_caught(s3_endpoint: str, tmp_path: Path) -> None:
     settings = Settings(
-        data_dir=tmp_path, s3_bucket=BUCKET, s3_endpoint_url=s3_endpoint, s3_access_key_id="k", s3_secret_access_key="s",
+        data_dir=tmp_path, s3_bucket=BUCKET, s3_endpoint_url=s3_endpoint,
+        s3_access_key_id="k", s3_secret_access_key="s",
     )  # fmt: skip
     storage, name = S3Storage(settings), key()
     kept = written(storage, name, NOTHING, b"data", total=4)
