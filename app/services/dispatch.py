@@ -253,7 +253,7 @@ def seconds_until_next(now: datetime) -> float:
 
 def _firsts() -> dict[type[WorkMixin], datetime]:
     """Return when each kind of row is due first, in one question: few kinds are, at most ticks."""
-    models = dict.fromkeys((Target, *(work.model for work in WORK)))
+    models: list[type[WorkMixin]] = [Target, *(work.model for work in WORK)]
     by_name: dict[str, Any] = {model.__name__: model for model in models}
     parts = [
         select(literal(name), func.min(model.next_at)).where(model.next_at.is_not(None), *_unheld(model))
