@@ -21,9 +21,8 @@ from app import clock
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.monitoring import capture_killed_horse, fork_metrics_server, mark_horse, use_metrics_dir
-from app.platforms._transport import tls_context
 from app.queue import QUEUES, AllowListedJob, QueueName, carrier
-from app.services import engine
+from app.services import engine, platforms
 from jobs import dispatcher, runtime
 
 logger = get_logger(__name__)
@@ -195,7 +194,7 @@ def main(queues: list[Place] | None = None) -> None:
     app = runtime.app()
     with app.app_context():
         plan = queues or planned(settings().workers)
-        tls_context()  # horses inherit the authorities instead of loading them for each job
+        platforms.load_authorities()  # horses inherit them
         use_metrics_dir(settings().metrics_dir)
         fork_metrics_server(app, settings())
     if len(plan) == 1:

@@ -351,7 +351,7 @@ class Rig:
         deadline = time.monotonic() + seconds
         while not is_true():
             assert time.monotonic() < deadline, f"{what()}\n{self.logs()}"
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def logs(self, lines: int = 25) -> str:
         """Return the ends of all logs."""

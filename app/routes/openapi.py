@@ -6,6 +6,7 @@ that no view names (a rate that is too high, an unknown address) are added.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -16,6 +17,7 @@ from app.error_handlers import Api
 from app.routes import examples
 
 METHODS = ("get", "post", "put", "patch", "delete")
+_making = threading.Lock()
 MAX_DEPTH = 6  # levels of nested objects an example shows
 Json = dict[str, Any]
 
@@ -32,7 +34,30 @@ TYPES: Mapping[str, Any] = {"string": "text", "integer": 1, "number": 1.5, "bool
 
 
 class DocumentedApi(Api):
-    """Serves the finished document at /openapi.json."""
+    """Serves the finished document at /openapi.json.
+
+    Views are described when the document is asked for first: that costs more than all else an app does at its
+    start, and workers, commands and most tests never ask.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self._undescribed: list[Any] = []
+        super().__init__(app)
+
+    def register_blueprint(self, blp: Any, **options: Any) -> None:
+        """Register the blueprint's views now, their description later."""
+        app = self._app
+        app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        app.register_blueprint(blp, **options)
+        self._undescribed.append(blp)
+
+    def described(self) -> Any:
+        """Return the APISpec of all views. Not safe for several threads at once."""
+        for blp in self._undescribed:
+            blp.register_views_in_doc(self, self._app, self.spec, name=blp.name, parameters=None)
+            self.spec.tag({"name": blp.name, "description": blp.description})
+        self._undescribed = []
+        return self.spec
 
     def _openapi_json(self) -> Response:
         text = current_app.json.dumps(document(current_app), indent=2)
@@ -41,11 +66,11 @@ class DocumentedApi(Api):
 
 def document(app: Flask) -> Json:
     """Return the finished OpenAPI document; made once, for the routes do not change."""
-    known = app.extensions.get("openapi")
-    if known is None:
-        known = app.extensions["openapi"] = finish(
-            app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec
-        )
+    with _making:
+        known = app.extensions.get("openapi")
+        if known is None:
+            api: DocumentedApi = app.extensions["flask-smorest"]["apis"][""]["ext_obj"]
+            known = app.extensions["openapi"] = finish(api.described())
     found: Json = known
     return found
 

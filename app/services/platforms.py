@@ -12,6 +12,7 @@ from flask import Flask, current_app
 from app.config import ConfigError, Settings
 from app.logging_config import current_context, get_logger
 from app.monitoring import track_platform_api_call
+from app.platforms._transport import tls_context
 from app.platforms.http import Call
 from app.platforms.registry import Registry
 
@@ -49,6 +50,11 @@ def noting_calls() -> Iterator[list[dict[str, Any]]]:
 def registry() -> Registry:
     """Return the app's platforms."""
     return cast(Registry, current_app.extensions["platforms"])
+
+
+def load_authorities() -> None:
+    """Load the authorities that vouch for platforms now rather than at the first call of each forked process."""
+    tls_context()
 
 
 def _note(call: Call) -> None:
