@@ -14,8 +14,9 @@ _NESTED = {b"moov", b"trak", b"edts"}
 
 @dataclass(frozen=True)
 class Probe:
-    """`duration` is in seconds, `width` and `height` are pixels as stored."""
+    """`duration` is in seconds, `width` and `height` are pixels as stored, `container` ffmpeg's name of the format."""
 
+    container: str
     width: int
     height: int
     frame_rate: float
@@ -33,7 +34,13 @@ def probe(path: Path) -> Probe | None:
                 return None
             stream = container.streams.video[0]
             seconds = (container.duration or 0) / av.time_base
-            facts = (stream.width, stream.height, float(stream.average_rate or 0), seconds)
+            facts = (
+                container.format.name,
+                stream.width,
+                stream.height,
+                float(stream.average_rate or 0),
+                seconds,
+            )
             codec = stream.codec_context.name if stream.codec_context else ""
     except (av.error.FFmpegError, EOFError, ValueError):
         return None

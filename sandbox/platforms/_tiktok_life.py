@@ -9,7 +9,9 @@ import secrets
 import time
 from typing import Any
 
+from sandbox.platforms._tiktok_rules import MAX_SECONDS, media_fault
 from sandbox.posts import Post
+from sandbox.probe import probe
 from sandbox.state import Sandbox
 from sandbox.uploads import Upload
 from sandbox.webhooks import Notice
@@ -51,8 +53,18 @@ def commit(sandbox: Sandbox, upload: Upload, *, sha256: str, received_at: float)
     upload.details |= {"sha256": sha256, "received_at": received_at}
     if "fail" in upload.markers:
         upload.fail_reason = upload.markers["fail"] or "internal"
-    elif upload.details["mode"] == "direct":
+    elif settings.measure_media:
+        upload.fail_reason = _media_fault(sandbox, upload)
+    if upload.fail_reason:
+        return
+    if upload.details["mode"] == "direct":
         make_post(sandbox, upload, caption=upload.details["title"], privacy=upload.details["privacy"])
+
+
+def _media_fault(sandbox: Sandbox, upload: Upload) -> str:
+    user = sandbox.accounts.get(f"tiktok/{upload.account}")
+    longest = min(user.max_duration_seconds, MAX_SECONDS) if user else MAX_SECONDS
+    return media_fault(probe(sandbox.files.path(upload.id)), max_seconds=longest)
 
 
 def make_post(sandbox: Sandbox, upload: Upload, *, caption: str, privacy: str) -> Post:

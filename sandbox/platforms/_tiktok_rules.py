@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.accounts import Account
+from sandbox.probe import Probe
 from sandbox.settings import SandboxSettings
 from sandbox.uploads import Upload
 
@@ -14,6 +15,7 @@ from sandbox.uploads import Upload
 CHUNK_MIN, CHUNK_MAX, LAST_CHUNK_MAX = 5_000_000, 64_000_000, 128_000_000
 CHUNKS_MAX = 1_000
 FILE_MAX = 4 * 1024**3
+MAX_SECONDS = 600.0  # of a video that comes by the API
 TITLE_MAX = 2_200  # UTF-16 code units
 PENDING_SHARES = 5  # drafts waiting in an inbox within 24 h
 RATES = {
@@ -39,6 +41,8 @@ _SWITCHES = (
     "disable_duet", "disable_stitch", "disable_comment", "brand_content_toggle", "brand_organic_toggle",
     "is_aigc",
 )  # fmt: skip
+CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}
+CODECS = {"h264", "hevc", "vp8", "vp9"}
 _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -140,3 +144,16 @@ def _plan_fault(size: int, chunk: int, count: int) -> str | None:
 
 def _invalid(message: str) -> RefusedError:
     return RefusedError(400, "invalid_params", message)
+
+
+def media_fault(found: Probe | None, *, max_seconds: float) -> str:
+    """Return the fail_reason of the first rule that a file breaks, as measured, or nothing."""
+    if found is None or found.container not in CONTAINERS or found.video_codec not in CODECS:
+        return "file_format_check_failed"
+    rules = (
+        ("duration_check_failed", 3.0 - 0.05 <= found.duration <= max_seconds + 0.5),
+        ("frame_rate_check_failed", 23 * 0.99 <= found.frame_rate <= 60 * 1.01),
+        ("picture_size_check_failed", min(found.width, found.height) >= 360),
+        ("picture_size_check_failed", max(found.width, found.height) <= 4096),
+    )
+    return next((reason for reason, kept in rules if not kept), "")

@@ -53,6 +53,8 @@ def complete(sandbox: Sandbox, upload: Upload, *, sha256: str, publishes: bool, 
     upload.details["is_short"] = facts is None or (
         facts.height >= facts.width and facts.duration <= SHORT_SECONDS
     )
+    if settings.measure_media and facts is None:
+        upload.fail_reason = "invalidFile"
     if facts is not None and facts.duration > UNVERIFIED_SECONDS and not settings.channel_verified:
         upload.fail_reason = "length"
     if "fail" in upload.markers:

@@ -16,6 +16,8 @@ from app.media import convert, measure
 from app.platforms import registry
 from sandbox.platforms._facebook_life import reel_fault
 from sandbox.platforms._instagram_rules import media_fault
+from sandbox.platforms._tiktok_rules import MAX_SECONDS
+from sandbox.platforms._tiktok_rules import media_fault as tiktok_fault
 from sandbox.probe import probe
 from tests.clips import ffmpeg
 from tests.media.awkward import AWKWARD, make
@@ -144,7 +146,9 @@ def assert_as_planned(found: VideoFacts, planned: VideoFacts) -> None:
 def assert_taken(platform: str, path: Path, *, is_reel: bool) -> None:
     """Hold a file against what the sandbox measures of the bytes that arrive."""
     arrived = probe(path)
-    assert arrived is not None
+    assert arrived is not None  # which is all that YouTube asks
+    if platform == "tiktok":
+        assert tiktok_fault(arrived, max_seconds=MAX_SECONDS) == ""
     if platform == "instagram":
         assert media_fault(arrived, size=path.stat().st_size) == 0
     if platform == "facebook" and is_reel:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox.platforms.tiktok import SCOPES
+from tests.clips import make_clip
 from tests.sandbox.client import BODY, TikTok, error_code
 from tests.sandbox_server import SandboxServer, Sim
 
@@ -187,6 +189,29 @@ def test_a_caption_can_ask_for_a_failure(tiktok: TikTok, sim: Sim) -> None:
 
     assert (answer["status"], answer["fail_reason"]) == ("FAILED", "file_format_check_failed")
     assert sim.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "found"),
+    [
+        ({"size": "360x640", "seconds": 4}, "clip.mp4", ("PUBLISH_COMPLETE", "")),
+        ({"size": "360x640", "seconds": 2}, "clip.mp4", ("FAILED", "duration_check_failed")),
+        ({"size": "360x640", "seconds": 4, "rate": "15"}, "clip.mp4", ("FAILED", "frame_rate_check_failed")),
+        ({"size": "340x640", "seconds": 4}, "clip.mp4", ("FAILED", "picture_size_check_failed")),
+        ({"size": "360x640", "seconds": 4}, "clip.avi", ("FAILED", "file_format_check_failed")),
+    ],
+)
+def test_a_video_is_judged_by_its_bytes(
+    tiktok: TikTok, sim: Sim, tmp_path: Path, shape: dict[str, Any], name: str, found: tuple[str, str]
+) -> None:
+    sim.settings(measure_media=True)
+    data = make_clip(tmp_path / name, **shape, extra=()).read_bytes()
+    handle = tiktok.start(plan=(len(data), len(data), 1))
+    assert tiktok.put(handle["upload_url"], data).status_code == 201
+    sim.advance(10)
+    answer = tiktok.status(handle["publish_id"])
+    assert (answer["status"], answer.get("fail_reason", "")) == found
+    assert sim.count() == (found[0] == "PUBLISH_COMPLETE")
 
 
 @pytest.mark.parametrize(("mode", "status"), [("silent", "PUBLISH_COMPLETE"), ("FAILED", "FAILED")])

@@ -138,6 +138,14 @@ def test_processing_takes_its_time_and_may_end_badly(youtube: YouTube, sim: Sim)
     assert (before, after) == (["uploaded", "uploaded"], ["processed", "rejected"])
 
 
+def test_what_is_no_video_fails_when_it_is_processed(youtube: YouTube, sim: Sim) -> None:
+    sim.settings(measure_media=True)
+    video_id = youtube.upload()
+    sim.advance(61)
+    status = youtube.status(video_id)
+    assert (status["uploadStatus"], status["failureReason"]) == ("failed", "invalidFile")
+
+
 def test_others_see_no_private_videos_and_may_change_none(
     server: SandboxServer, youtube: YouTube, sim: Sim
 ) -> None:
