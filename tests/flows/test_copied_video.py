@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import time_machine
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app import clock
 from app.extensions import db
 from app.models import Video
-from app.services import copying, dispatch, instance, uploads
+from app.services import copying, dispatch, instance, storage_check, uploads
 from app.storage import get_storage
 from tests.inline import work_on
 from tests.rig import Rig
@@ -60,3 +60,33 @@ def test_a_target_staged_during_the_copy_publishes_the_right_bytes(rig: Rig) -> 
 
     (post,) = rig.sandbox.sim.posts(caption="moved half way")
     assert post["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_a_copy_killed_again_and_again_loses_nothing_and_leaves_nothing(rig: Rig) -> None:
+    """The command itself, as a process, under SIGKILL."""
+    contents = [bytes([number]) * 300_000 for number in range(80)]
+    videos = {rig.video(content): content for content in contents}
+
+    for share in (10, 30, 50):
+        rig.start("storage copy --to s3")
+        rig.wait_until(lambda least=share: _count("s3") >= least)  # type: ignore[misc]
+        rig.kill("storage copy --to s3")
+    assert _count("folder") > 0
+    rig.start("storage copy --to s3")
+    assert rig.wait_for_death("storage copy --to s3") == 0
+
+    assert _count("folder") == 0
+    remove_old_files()
+    keys = {row.id: row.key for row in db.session.execute(select(Video.id, Video.key))}
+    db.session.rollback()
+    for id_, content in videos.items():
+        with get_storage("s3").open_range(keys[id_]) as file:
+            assert file.read() == content
+        assert not get_storage("folder").exists(keys[id_])
+    assert [found for found in storage_check.examine() if found.kind != "leftover"] == []
+
+
+def _count(backend: str) -> int:
+    found = db.session.scalar(select(func.count()).where(Video.backend == backend))
+    db.session.rollback()
+    return int(found or 0)
