@@ -26,7 +26,7 @@ doctor: venv ## say what is wrong with this installation and how to mend it
 	@$(CALLER) exec $(VENV)/bin/flask --app wsgi doctor
 
 test: venv-dev ## run all tests on real parts (Redis, SQLite, PostgreSQL, ffmpeg, HTTP); ARGS="-k name" narrows
-	@$(CALLER) $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(CALLER) $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: venv-dev ## check style and format
 	@$(PY) -m ruff check $(PRESENT) && $(PY) -m ruff format --check $(PRESENT)

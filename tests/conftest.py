@@ -37,11 +37,29 @@ from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
 
 ENCRYPTION_KEY = f"{MARK}{'k' * 37}="  # 32 bytes in base64
+LONGEST = (
+    "tests/crash/",
+    "tests/test_stack.py",
+    "tests/flows/",
+    "tests/media/",
+    "tests/fuzz/",
+    "tests/benchmarks/",
+)
 SettingsMaker = Callable[..., Settings]
 __all__ = [  # the hooks and the fixture by which the suite looks for secrets it left
     "canaries", "pytest_configure", "pytest_runtest_logreport", "pytest_runtest_setup", "pytest_sessionfinish",
     "pytest_testnodedown",
 ]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: one of them in the end would run alone."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((number for number, part in enumerate(LONGEST) if part in path), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

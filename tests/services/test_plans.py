@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Table, event, insert, select, text
+from sqlalchemy import Table, event, insert, select, text, update
 
 from app import clock
 from app.domain.target_state import WAITING
@@ -79,6 +79,9 @@ def plan(statement: str, parameters: Any) -> str:
 
 def test_no_look_of_the_dispatcher_reads_all_targets(many_waiting: None) -> None:
     assert instance.check() is None
+    due = select(Target.id).limit(1).scalar_subquery()
+    db.session.execute(update(Target).where(Target.id == due).values(next_at=clock.now()))
+    db.session.commit()
 
     with noted() as sent:
         dispatch.tick()
