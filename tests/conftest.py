@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from moto.server import ThreadedMotoServer
 
 from app.config import Settings
-from tests import factories
+from tests import factories, quick_routes
 from tests.canaries import (
     MARK,
     canaries,
@@ -36,6 +36,7 @@ from tests.database import dispose, migrate
 from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
 
+quick_routes.install()
 ENCRYPTION_KEY = f"{MARK}{'k' * 37}="  # 32 bytes in base64
 LONGEST = (
     "tests/crash/",

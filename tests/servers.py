@@ -71,7 +71,10 @@ class Postgres:
     def database(self, *, template: str = "template1") -> Iterator[str]:
         """Make a fresh database from `template`, yield its SQLAlchemy URL, drop it."""
         name = f"t_{secrets.token_hex(6)}"
-        self.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"')
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            # File by file costs half of a copy that goes through the log, where nothing is synced.
+            how = " STRATEGY = FILE_COPY" if connection.info.server_version >= 150_000 else ""
+            connection.execute(f'CREATE DATABASE {name} TEMPLATE "{template}"{how}'.encode())
         try:
             yield self.url(name)
         finally:
