@@ -14,11 +14,13 @@ _NESTED = {b"moov", b"trak", b"edts"}
 
 @dataclass(frozen=True)
 class Probe:
-    """`duration` is in seconds, `width` and `height` are pixels as stored, `container` ffmpeg's name of the format."""
+    """`duration` is in seconds, `width` and `height` are pixels as stored, each `pixel_aspect` times as wide as high,
+    `container` is ffmpeg's name of the format."""
 
     container: str
     width: int
     height: int
+    pixel_aspect: float
     frame_rate: float
     duration: float
     video_codec: str
@@ -38,6 +40,7 @@ def probe(path: Path) -> Probe | None:
                 container.format.name,
                 stream.width,
                 stream.height,
+                float(stream.sample_aspect_ratio or 1),
                 float(stream.average_rate or 0),
                 seconds,
             )

@@ -195,7 +195,7 @@ def test_a_caption_can_ask_for_a_failure(tiktok: TikTok, sim: Sim) -> None:
     ("shape", "name", "found"),
     [
         ({"size": "360x640", "seconds": 4}, "clip.mp4", ("PUBLISH_COMPLETE", "")),
-        ({"size": "360x640", "seconds": 2}, "clip.mp4", ("FAILED", "duration_check_failed")),
+        ({"size": "360x640", "seconds": 7}, "clip.mp4", ("FAILED", "duration_check_failed")),
         ({"size": "360x640", "seconds": 4, "rate": "15"}, "clip.mp4", ("FAILED", "frame_rate_check_failed")),
         ({"size": "340x640", "seconds": 4}, "clip.mp4", ("FAILED", "picture_size_check_failed")),
         ({"size": "360x640", "seconds": 4}, "clip.avi", ("FAILED", "file_format_check_failed")),
@@ -205,6 +205,7 @@ def test_a_video_is_judged_by_its_bytes(
     tiktok: TikTok, sim: Sim, tmp_path: Path, shape: dict[str, Any], name: str, found: tuple[str, str]
 ) -> None:
     sim.settings(measure_media=True)
+    sim.account("sandbox_creator", max_duration_seconds=6)
     data = make_clip(tmp_path / name, **shape, extra=()).read_bytes()
     handle = tiktok.start(plan=(len(data), len(data), 1))
     assert tiktok.put(handle["upload_url"], data).status_code == 201
