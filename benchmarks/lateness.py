@@ -151,8 +151,15 @@ def _fill(rig: Rig, video: uuid.UUID, count: int) -> None:
         for statement in (POSTS, TARGETS):
             db.session.execute(text(statement.format(**DIALECTS[dialect])), ids)
         db.session.commit()
-        db.session.execute(text("ANALYZE"))
-        db.session.commit()
+        _settle_down(dialect)
+
+
+def _settle_down(dialect: str) -> None:
+    """Let the database do now what follows a million new rows; nobody schedules those in one go."""
+    words = ("VACUUM (ANALYZE)", "CHECKPOINT") if dialect == "postgresql" else ("ANALYZE",)
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for statement in words:
+            connection.execute(text(statement))
 
 
 def _as_stored(rig: Rig, key: uuid.UUID) -> uuid.UUID | str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from typing import Any, Literal
@@ -29,6 +30,7 @@ logger = get_logger(__name__)
 Place = QueueName | Literal["dispatcher"]
 PLACES: dict[str, Place] = {"dispatcher": "dispatcher", **{name: name for name in QUEUES}}
 WORKER_TTL = 60  # seconds after which a silent worker is forgotten by RQ
+SWITCH_SECONDS = 0.0005  # a commit must not wait 5 ms for other threads after each answer of the database
 LOOK_SECONDS = 0.05
 SETTLED_SECONDS = 5.0  # a worker that lived so long does not crash at its start
 STOPPING = (signal.SIGTERM, signal.SIGINT)
@@ -76,6 +78,7 @@ def run_worker(queue: QueueName) -> None:
         )
         if queue == "commit":
             engine.engine(app)
+            sys.setswitchinterval(SWITCH_SECONDS)
         db.session.remove()
         try:
             worker.work(logging_level="WARNING")

@@ -41,6 +41,10 @@ logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
 ARMED_AHEAD = 400  # commits armed at a time: each holds a connection (a process may open 1,024 files)
 AHEAD_BYTES = 32_000_000  # and its last bytes; beyond this sum only as many as there are threads
+CLEARANCE = (
+    0.03  # seconds before a commit is due in which nothing else is begun: a transaction takes about that
+)
+LONGEST_WAIT = 0.25  # and how long answers and questions may be put off so
 ARMERS = 24  # threads that connect ahead
 ASKED_BESIDE = 2  # questions asked at a time while commits are late,
 PRESSING = 15.0  # and only those whose lease ends within these seconds
@@ -60,6 +64,8 @@ class Engine:
         self._waiting: list[Slot] = []
         self._armed: list[Slot] = []
         self._questions: list[Loaded] = []
+        self._answered: list[Done] = []  # results that wait until no commit is about to be due
+        self._postponed_since: float | None = None
         self._unsettled: list[Done] = []  # results the database would not take yet
         self._arming: dict[int, Slot] = {}
         self._calling = self._asking = 0
@@ -88,18 +94,42 @@ class Engine:
             self._is_database_away = False
             with self._app.app_context():
                 self._guarded(self._commit_due)  # first: answers can wait, a due time cannot
-                self._guarded(partial(self._settle, results))
-                self._guarded(self._ask)
+                self._answered += results
+                if self._has_time():
+                    results, self._answered = self._answered, []
+                    self._guarded(partial(self._settle, results))
+                    self._guarded(self._ask)
             self._arm_next()
 
+    def _has_time(self) -> bool:
+        """Is there time for anything else before the next commit? At last there is: nothing waits for long."""
+        now = clock.monotonic()
+        if not (self._answered or self._questions) or self._next_commit_in() > CLEARANCE:
+            self._postponed_since = None
+            return True
+        self._postponed_since = self._postponed_since or now
+        if now - self._postponed_since < LONGEST_WAIT:
+            return False
+        self._postponed_since = None
+        return True
+
+    def _next_commit_in(self) -> float:
+        """Return in how many seconds a commit is due that could be called then; a late one is no reason to wait."""
+        if not self._armed or not self._free:
+            return float("inf")
+        left = self._armed[0].due - clock.now().timestamp()
+        return left if left > 0 else float("inf")
+
     def _is_idle(self) -> bool:
-        queued = self._waiting or self._armed or self._questions or self._unsettled
+        queued = self._waiting or self._armed or self._questions or self._unsettled or self._answered
         return not queued and not self._arming and not self._calling and self._inbox.empty()
 
     def _patience(self) -> float:
         """Return how long nothing needs doing, in seconds."""
         if self._is_database_away:
             return DATABASE_PAUSE
+        if self._postponed_since is not None:
+            return min(self._next_commit_in(), CLEARANCE)
         if self._questions and self._free_for_questions > 0:
             return 0.0
         if not self._armed or not self._free:
