@@ -9,13 +9,14 @@ from app.schemas.targets import AttemptSchema
 
 
 class ReceiptFileSchema(Schema):
-    """The bytes that were posted."""
+    """The bytes that go out; `original_sha256` are those of the upload, which differ when it was converted."""
 
     video_id = fields.UUID(required=True)
     filename = fields.String(required=True)
-    sha256 = fields.String(required=True)
-    size_bytes = fields.Integer(required=True)
+    sha256 = fields.String(allow_none=True, required=True)
+    size_bytes = fields.Integer(allow_none=True, required=True)
     duration_seconds = fields.Float(allow_none=True, required=True)
+    original_sha256 = fields.String(required=True)
 
 
 class ReceiptSchema(Schema):

@@ -33,15 +33,20 @@ class RepostInput(TypedDict, total=False):
 
 
 def duplicate(principal: Principal, post_id: uuid.UUID, *, remember: Remember = forget) -> Post:
-    """Make a draft with the same video, words, options and channels; it has no time yet."""
+    """Make a draft with the same video, words, options and channels; it has no time yet.
+
+    Channels that were taken off stay off; of a post that was cancelled as a whole all come back.
+    """
     post = posts.get(principal, post_id)
-    return posts.create(_copy(post, post.targets) | {"draft": True}, principal, remember=remember)
+    return posts.create(
+        _copy(post, _kept(post) or post.targets) | {"draft": True}, principal, remember=remember
+    )
 
 
 def repost_post(
     principal: Principal, post_id: uuid.UUID, given: RepostInput, *, remember: Remember = forget
 ) -> Post:
-    """Post again, on all channels of the post or some of them.
+    """Post again, on all channels of the post that were not taken off, or on those that are named.
 
     With `at_next_allowed` each channel has the first time that keeps 24 hours from the same content. Raises
     RepostTooSoonError for an earlier time, and what making a post raises.
@@ -64,12 +69,21 @@ def repost_post(
 
 def _chosen(post: Post, channel_ids: Collection[uuid.UUID] | None) -> list[Target]:
     if not channel_ids:
-        return list(post.targets)
+        kept = _kept(post)
+        if not kept:
+            raise ValidationError(
+                details={"channel_ids": ["All of this post was cancelled. Name the channels."]}
+            )
+        return kept
     unknown = set(channel_ids) - {target.channel_id for target in post.targets}
     if unknown:
         names = ", ".join(sorted(map(str, unknown)))
         raise ValidationError(details={"channel_ids": [f"This post did not go to {names}."]})
     return [target for target in post.targets if target.channel_id in set(channel_ids)]
+
+
+def _kept(post: Post) -> list[Target]:
+    return [target for target in post.targets if target.state != "cancelled"]
 
 
 def _copy(post: Post, targets: Sequence[Target]) -> PostInput:
@@ -80,6 +94,7 @@ def _copy(post: Post, targets: Sequence[Target]) -> PostInput:
         | {
             "video_id": post.video_id,
             "metadata": post.details,
+            "if_over_quota": targets[0].if_over_quota,
             "targets": [_copy_target(post, target) for target in targets],
         },
     )

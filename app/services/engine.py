@@ -32,6 +32,7 @@ from app.models import Target
 from app.platforms.base import HandleDead, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
 from app.services import calls, intents, publishing, settling
+from app.services.clearance import CLEARANCE, Clearance
 from app.services.outcomes import Outcome
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
@@ -41,10 +42,6 @@ logger = get_logger(__name__)
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
 ARMED_AHEAD = 400  # commits armed at a time: each holds a connection (a process may open 1,024 files)
 AHEAD_BYTES = 32_000_000  # and its last bytes; beyond this sum only as many as there are threads
-CLEARANCE = (
-    0.03  # seconds before a commit is due in which nothing else is begun: a transaction takes about that
-)
-LONGEST_WAIT = 0.25  # and how long answers and questions may be put off so
 ARMERS = 24  # threads that connect ahead
 ASKED_BESIDE = 2  # questions asked at a time while commits are late,
 PRESSING = 15.0  # and only those whose lease ends within these seconds
@@ -65,7 +62,7 @@ class Engine:
         self._armed: list[Slot] = []
         self._questions: list[Loaded] = []
         self._answered: list[Done] = []  # results that wait until no commit is about to be due
-        self._postponed_since: float | None = None
+        self._clearance = Clearance()
         self._unsettled: list[Done] = []  # results the database would not take yet
         self._arming: dict[int, Slot] = {}
         self._calling = self._asking = 0
@@ -95,28 +92,16 @@ class Engine:
             with self._app.app_context():
                 self._guarded(self._commit_due)  # first: answers can wait, a due time cannot
                 self._answered += results
-                if self._has_time():
+                if self._clearance.allows(next_commit_in=self._next_commit_in()):
                     results, self._answered = self._answered, []
                     self._guarded(partial(self._settle, results))
                     self._guarded(self._ask)
             self._arm_next()
 
-    def _has_time(self) -> bool:
-        """Is there time for anything else before the next commit? At last there is: nothing waits for long."""
-        now = clock.monotonic()
-        if not (self._answered or self._questions) or self._next_commit_in() > CLEARANCE:
-            self._postponed_since = None
-            return True
-        self._postponed_since = self._postponed_since or now
-        if now - self._postponed_since < LONGEST_WAIT:
-            return False
-        self._postponed_since = None
-        return True
-
     def _next_commit_in(self) -> float:
         """Return in how many seconds a commit is due that could be called then; a late one is no reason to wait."""
-        if not self._armed or not self._free:
-            return float("inf")
+        if not (self._answered or self._questions) or not self._armed or not self._free:
+            return float("inf")  # nothing waits, or nothing could be called
         left = self._armed[0].due - clock.now().timestamp()
         return left if left > 0 else float("inf")
 
@@ -128,7 +113,7 @@ class Engine:
         """Return how long nothing needs doing, in seconds."""
         if self._is_database_away:
             return DATABASE_PAUSE
-        if self._postponed_since is not None:
+        if self._clearance.is_short:
             return min(self._next_commit_in(), CLEARANCE)
         if self._questions and self._free_for_questions > 0:
             return 0.0

@@ -18,7 +18,7 @@ from app.domain.principal import Principal
 from app.domain.target_state import STATUS, State
 from app.exceptions import ResourceNotFoundError
 from app.extensions import db, settings
-from app.models import Attempt, Post, Target, User, Video, Workspace
+from app.models import Attempt, Post, Rendition, Target, User, Video, Workspace
 from app.platforms.base import GUARANTEES
 from app.security import LinkSigner
 from app.services.platforms import registry
@@ -30,13 +30,17 @@ MOST_ATTEMPTS = 200  # a target has a dozen
 
 @dataclass(frozen=True)
 class ReceiptFile:
-    """The bytes that were posted."""
+    """The bytes that go out; `original_sha256` are those of the upload, which differ when it was converted.
+
+    None: not known any more.
+    """
 
     video_id: uuid.UUID
     filename: str
-    sha256: str
-    size_bytes: int
+    sha256: str | None
+    size_bytes: int | None
     duration_seconds: float | None
+    original_sha256: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def by_link(token: str) -> Receipt:
 
 
 def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
-    target, post, video, workspace, user = _rows(target_id, *where)
+    target, post, video, rendition, workspace, user = _rows(target_id, *where)
     ledger = select(Attempt).where(Attempt.target_id == target_id).order_by(Attempt.id).limit(MOST_ATTEMPTS)
     platform, now = registry().get(target.platform), clock.now()
     expires_at = now + LINK_LIFE
@@ -102,7 +106,7 @@ def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
         stage=target.state,
         title=post.title if target.title is None else target.title,
         caption=post.caption if target.caption is None else target.caption,
-        file=_file(target, video),
+        file=_file(target, video, rendition),
         ordered_by=(user.name or user.email) if user else None,
         ordered_via=post.created_via,
         ordered_at=post.created_at,
@@ -117,11 +121,14 @@ def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
     )
 
 
-def _rows(target_id: uuid.UUID, *where: Any) -> tuple[Target, Post, Video, Workspace, User | None]:
+def _rows(
+    target_id: uuid.UUID, *where: Any
+) -> tuple[Target, Post, Video, Rendition | None, Workspace, User | None]:
     row = db.session.execute(
-        select(Target, Post, Video, Workspace, User)
+        select(Target, Post, Video, Rendition, Workspace, User)
         .join(Post, Post.id == Target.post_id)
         .join(Video, Video.id == Target.video_id)
+        .outerjoin(Rendition, Rendition.id == Target.rendition_id)
         .join(Workspace, Workspace.id == Target.workspace_id)
         .outerjoin(User, User.id == Post.created_by)
         .where(Target.id == target_id, *where)
@@ -129,17 +136,20 @@ def _rows(target_id: uuid.UUID, *where: Any) -> tuple[Target, Post, Video, Works
     ).first()
     if row is None:
         raise ResourceNotFoundError(resource_type="Target", resource_id=target_id)
-    target, post, video, workspace, user = row
-    return target, post, video, workspace, user
+    target, post, video, rendition, workspace, user = row
+    return target, post, video, rendition, workspace, user
 
 
-def _file(target: Target, video: Video) -> ReceiptFile:
+def _file(target: Target, video: Video, rendition: Rendition | None) -> ReceiptFile:
+    sent: Video | Rendition | None = rendition if target.rendition_id else video
+    facts = (sent.facts if sent else None) or {}
     return ReceiptFile(
         video_id=video.id,
         filename=video.filename,
-        sha256=target.content_hash,
-        size_bytes=video.size_bytes,
-        duration_seconds=(video.facts or {}).get("duration_seconds"),
+        sha256=sent.sha256 if sent else None,
+        size_bytes=sent.size_bytes if sent else None,
+        duration_seconds=facts.get("duration_seconds"),
+        original_sha256=target.content_hash,
     )
 
 

@@ -121,7 +121,7 @@ def _copies(database: str, folder: Path) -> Iterator[Copies]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--requests", type=int, default=int(os.environ.get("REQUESTS") or 5000))
+    parser.add_argument("--requests", type=int, default=int(os.environ.get("REQUESTS") or 50_000))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or random.randrange(10**6)))
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("ROUNDS") or 0))
     parser.add_argument(

@@ -116,3 +116,27 @@ def test_posts_of_another_workspace_are_not_copied(
     for path, body in (("duplicate", None), ("repost", {"publish_now": True})):
         answer = client.post(f"/api/v1/posts/{published['id']}/{path}", json=body, headers=other_headers)
         assert code(answer) == (404, "RESOURCE_NOT_FOUND")
+
+
+@pytest.mark.parametrize("verb", ["repost", "duplicate"])
+def test_what_was_taken_off_is_not_posted_to_again(
+    app: Flask, send: Send, published: dict[str, Any], verb: str
+) -> None:
+    set_state(app, published["targets"][0]["id"], state="cancelled")
+    later = {"scheduled_at": clock.isoformat(clock.now() + timedelta(hours=25))} if verb == "repost" else None
+
+    made = send("POST", f"/posts/{published['id']}/{verb}", later)
+
+    if verb == "repost":
+        assert code(made) == (422, "VALIDATION_ERROR")
+        assert "channel_ids" in made.get_json()["error"]["details"]
+    else:  # of a post that was cancelled as a whole everything comes back
+        assert [target["status"] for target in made.get_json()["targets"]] == ["draft"]
+
+
+def test_what_is_to_happen_over_quota_is_copied(send: Send, body: Body) -> None:
+    post = send("POST", "/posts", body | {"if_over_quota": "defer"}).get_json()
+
+    made = send("POST", f"/posts/{post['id']}/duplicate").get_json()
+
+    assert [target["if_over_quota"] for target in made["targets"]] == ["defer"]

@@ -8,11 +8,11 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from app import clock
 from app.extensions import db
-from app.models import Attempt
+from app.models import Attempt, Rendition, Target
 from tests.routes.conftest import Body, Send, code, row, set_state
 
 
@@ -46,13 +46,37 @@ def test_a_receipt_says_which_file_went_where_when_and_in_which_calls(
 ) -> None:
     receipt = send("GET", f"/targets/{target_id}/receipt").get_json()
 
-    assert receipt["file"]["sha256"] == row(app, target_id).content_hash
+    hash_ = row(app, target_id).content_hash
+    assert (receipt["file"]["sha256"], receipt["file"]["original_sha256"]) == (hash_, hash_)
     assert (receipt["status"], receipt["lateness_seconds"]) == ("published", 0.04)
     assert receipt["permalink"] == "https://example.com/p/1"
     assert receipt["guarantee_text"].startswith("Exactly once")
     assert receipt["ordered_by"] and receipt["ordered_via"] == "api"
     (attempt,) = receipt["attempts"]
     assert attempt["details"]["calls"][0]["platform_log_id"] == "log-9"
+
+
+def test_a_converted_video_has_the_hash_of_what_goes_out_beside_that_of_the_upload(
+    app: Flask, client: FlaskClient, send: Send, target_id: str
+) -> None:
+    found = row(app, target_id)
+    with app.app_context():
+        made = Rendition(
+            workspace_id=found.workspace_id, video_id=found.video_id, recipe={}, recipe_hash="r", state="ready",
+            sha256="ab" * 32, size_bytes=1234, facts={"duration_seconds": 7.5},
+        )  # fmt: skip
+        db.session.add(made)
+        db.session.flush()
+        db.session.execute(update(Target).where(Target.id == found.id).values(rendition_id=made.id))
+        db.session.commit()
+
+    receipt = send("GET", f"/targets/{target_id}/receipt").get_json()
+
+    sent = receipt["file"]
+    assert (sent["sha256"], sent["size_bytes"], sent["duration_seconds"]) == ("ab" * 32, 1234, 7.5)
+    assert sent["original_sha256"] == found.content_hash
+    text = client.get(urlsplit(receipt["page_url"]).path).get_data(as_text=True)
+    assert "ab" * 32 in text and found.content_hash in text and "1,234 bytes" in text
 
 
 def test_its_page_opens_for_anybody_with_the_link_and_runs_nothing(
