@@ -31,10 +31,11 @@ from typing import Any, Protocol
 
 import redis
 from flask import Flask
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from app import clock, config, create_app
 from app.extensions import db
+from app.media import measure
 from app.models import Channel, Credential, Post, Target, User, Video, Workspace
 from app.models.base import new_id
 from app.platforms import registry
@@ -247,6 +248,14 @@ class Rig:
             )
             db.session.commit()
             return key
+
+    def measured_video(self, clip: Path) -> uuid.UUID:
+        """Store a real video, with the facts measured of it."""
+        video, facts = self.video(clip.read_bytes()), measure(clip).to_dict()
+        with self.app.app_context():
+            db.session.execute(update(Video).where(Video.id == video).values(facts=facts))
+            db.session.commit()
+        return video
 
     def target(
         self,

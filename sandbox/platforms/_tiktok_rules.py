@@ -147,15 +147,15 @@ def _invalid(message: str) -> RefusedError:
 
 
 def media_fault(found: Probe | None, *, max_seconds: float) -> str:
-    """Return the fail_reason of the first rule that a file breaks, as measured, or nothing."""
+    """Return the fail_reason of the first rule that a file breaks, as measured, or nothing.
+
+    That 3 s are the least is not confirmed, so it is not asked for.
+    """
     if found is None or found.container not in CONTAINERS or found.video_codec not in CODECS:
         return "file_format_check_failed"
     sides = (found.width * found.pixel_aspect, found.height)
     rules = (
-        (
-            "duration_check_failed",
-            found.duration <= max_seconds + 0.5,
-        ),  # that 3 s are the least is not confirmed
+        ("duration_check_failed", found.duration <= max_seconds + 0.5),
         ("frame_rate_check_failed", 23 * 0.99 <= found.frame_rate <= 60 * 1.01),
         ("picture_size_check_failed", min(sides) >= 360 and max(sides) <= 4096),
     )

@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.extensions import db
-from app.media import measure
 from app.models import Rendition, Target, Video
 from app.services import renditions
 from tests.clips import make_clip
@@ -47,11 +46,7 @@ def rig(
 
 def schedule(rig: Rig, clip: Path, caption: str) -> dict[str, uuid.UUID]:
     """Store the clip and schedule it on a channel of each platform; return the targets by platform."""
-    video = rig.video(clip.read_bytes())
-    with rig.app.app_context():
-        facts = measure(clip).to_dict()
-        db.session.execute(update(Video).where(Video.id == video).values(facts=facts))
-        db.session.commit()
+    video = rig.measured_video(clip)
     targets = {}
     for platform in PLATFORMS:
         username = f"maker_{uuid.uuid4().hex[:8]}"

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app.extensions import db
-from app.media import measure
-from app.models import Rendition, Target, Video
+from app.models import Rendition, Target
 from app.services import renditions
 from tests.clips import make_clip
 from tests.rig import Rig
@@ -42,11 +41,7 @@ def schedule(rig: Rig, clip: Path, caption: str) -> uuid.UUID:
     username = f"maker_{uuid.uuid4().hex[:8]}"
     rig.sandbox.sim.account(username, platform="instagram")
     channel = rig.make_channel(username, platform="instagram")
-    video = rig.video(clip.read_bytes())
-    with rig.app.app_context():
-        facts = measure(clip).to_dict()
-        db.session.execute(update(Video).where(Video.id == video).values(facts=facts))
-        db.session.commit()
+    video = rig.measured_video(clip)
     target = rig.target(caption=caption, video_id=video, channel_id=channel, due_in=2, hold="media")
     with rig.app.app_context():
         renditions.assign(Target.id == target)
