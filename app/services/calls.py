@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,12 @@ from app.monitoring import track_publish_lateness
 from app.platforms.base import LeaseLost, PreparedCommit
 from app.services.outcomes import Outcome
 from app.services.publishing import Loaded
+
+
+def wait_until_due(item: Loaded) -> None:
+    """Return at the due time, not before it; or when the lease is lost, for a clock may be set back meanwhile."""
+    while (left := (item.due_at - clock.now()).total_seconds()) > 0 and item.holds_lease():
+        time.sleep(min(left, 0.1))
 
 
 def send(prepared: PreparedCommit, item: Loaded) -> Outcome:

@@ -3,9 +3,10 @@
 One engine lives in each commit worker. RQ jobs only hand claimed targets in and return, so that one slow call
 never delays another post. A single thread, the conductor, owns the database: it writes intents for as many
 posts as there are free threads, lets the pool send, and writes each result as it comes. Pool threads see
-frozen data and speak HTTP, nothing else.
+frozen data and speak HTTP, nothing else. An intent is written moments before its due time; its thread holds the
+call back until then, so that no transaction lies between a due time and its call.
 
-    submit -> waiting (heap by due time) -> armed (bytes and connection ready) -> intent -> sent -> settled
+    submit -> waiting (heap by due time) -> armed (bytes and connection ready) -> intent -> due -> sent -> settled
 
 Killed at any moment, nothing is lost: `next_at` brings each row back; a written intent is asked about.
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import cast
 
 from flask import Flask
@@ -32,13 +34,13 @@ from app.models import Target
 from app.platforms.base import HandleDead, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
 from app.services import calls, intents, publishing, settling
-from app.services.clearance import CLEARANCE, Clearance
 from app.services.outcomes import Outcome
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 from app.services.slots import Done, Slot, arm, outcome_of
 
 logger = get_logger(__name__)
+INTENT_AHEAD = 0.15  # seconds before its due time that a commit is written down: a transaction takes less
 DATABASE_PAUSE = 0.2  # seconds before a database that is away or busy is tried again
 ARMED_AHEAD = 400  # commits armed at a time: each holds a connection (a process may open 1,024 files)
 AHEAD_BYTES = 32_000_000  # and its last bytes; beyond this sum only as many as there are threads
@@ -61,8 +63,6 @@ class Engine:
         self._waiting: list[Slot] = []
         self._armed: list[Slot] = []
         self._questions: list[Loaded] = []
-        self._answered: list[Done] = []  # results that wait until no commit is about to be due
-        self._clearance = Clearance()
         self._unsettled: list[Done] = []  # results the database would not take yet
         self._arming: dict[int, Slot] = {}
         self._calling = self._asking = 0
@@ -91,35 +91,23 @@ class Engine:
             self._is_database_away = False
             with self._app.app_context():
                 self._guarded(self._commit_due)  # first: answers can wait, a due time cannot
-                self._answered += results
-                if self._clearance.allows(next_commit_in=self._next_commit_in()):
-                    results, self._answered = self._answered, []
-                    self._guarded(partial(self._settle, results))
-                    self._guarded(self._ask)
+                self._guarded(partial(self._settle, results))
+                self._guarded(self._ask)
             self._arm_next()
 
-    def _next_commit_in(self) -> float:
-        """Return in how many seconds a commit is due that could be called then; a late one is no reason to wait."""
-        if not (self._answered or self._questions) or not self._armed or not self._free:
-            return float("inf")  # nothing waits, or nothing could be called
-        left = self._armed[0].due - clock.now().timestamp()
-        return left if left > 0 else float("inf")
-
     def _is_idle(self) -> bool:
-        queued = self._waiting or self._armed or self._questions or self._unsettled or self._answered
+        queued = self._waiting or self._armed or self._questions or self._unsettled
         return not queued and not self._arming and not self._calling and self._inbox.empty()
 
     def _patience(self) -> float:
         """Return how long nothing needs doing, in seconds."""
         if self._is_database_away:
             return DATABASE_PAUSE
-        if self._clearance.is_short:
-            return min(self._next_commit_in(), CLEARANCE)
         if self._questions and self._free_for_questions > 0:
             return 0.0
         if not self._armed or not self._free:
             return 1.0
-        return min(1.0, max(0.0, self._armed[0].due - clock.now().timestamp()))
+        return min(1.0, max(0.0, self._armed[0].due - INTENT_AHEAD - clock.now().timestamp()))
 
     @property
     def _free(self) -> int:
@@ -218,6 +206,8 @@ class Engine:
 
     def _work(self, item: Loaded, ask: Callable[[Loaded], Outcome], slot: Slot | None) -> None:
         """Run in a pool thread: one call; whatever it ends in comes back."""
+        if slot is None and item.kind == "commit":
+            calls.wait_until_due(item)
         item = replace(item, called_at=clock.now())
         with log_context(**item.log_ids()), noting_calls() as noted:
             done = outcome_of(item, ask, slot)
@@ -237,9 +227,20 @@ class Engine:
 
     def _commit_due(self) -> None:
         now = clock.now().timestamp()
+        late = self._take_armed(until=now)
+        soon = self._armed[0].due if self._armed else inf
+        self._commit_together(late)
+        if soon <= now + INTENT_AHEAD:  # what is due at other instants has its turn after this
+            self._commit_together(self._take_armed(until=soon))
+
+    def _take_armed(self, *, until: float) -> list[Slot]:
         due: list[Slot] = []
-        while self._armed and len(due) < self._free and self._armed[0].due <= now:
+        while self._armed and len(due) < self._free and self._armed[0].due <= until:
             due.append(heapq.heappop(self._armed))
+        return due
+
+    def _commit_together(self, due: Sequence[Slot]) -> None:
+        """Commit what is late, or what is due at one instant: it happens at one time for quotas and repost gaps."""
         if not due:
             return
         crash_points.hit("commit.before_intent", *(slot.item.platform.name for slot in due))

@@ -90,8 +90,35 @@ def test_a_commit_waits_for_its_time_and_writes_its_ledger(rig: Rig):
     attempt = db.session.scalars(select(Attempt).where(Attempt.operation == "commit")).one()
     assert attempt.called_at is not None
     assert attempt.called_at >= item.due_at
+    assert (
+        item.due_at - timedelta(seconds=0.5) < attempt.created_at < item.due_at
+    )  # the intent is written ahead,
+    assert (
+        db.session.scalars(select(Target.committed_at)).one() == item.due_at
+    )  # and counts from the due time
     assert attempt.outcome == "Accepted"
     assert states(rig) == ["confirming"]
+
+
+def test_posts_due_moments_apart_each_wait_for_their_own_time(rig: Rig):
+    first = armed(rig, "first", due_in=1.5)[0]
+    second = replace(armed(rig, "second", due_in=1.5)[0], due_at=first.due_at + timedelta(seconds=0.06))
+
+    run(rig, [second, first])
+
+    for item, caption in ((first, "first"), (second, "second")):
+        (post,) = rig.sandbox.sim.posts(caption=caption)
+        late = (datetime.fromisoformat(post["commit_received_at"]) - item.due_at).total_seconds()
+        assert late >= 0, caption
+
+
+def test_a_clock_set_back_before_the_call_keeps_a_thread_no_longer_than_the_lease(rig: Rig):
+    (item,) = armed(rig, "set back")
+    far = replace(item, due_at=clock.now() + timedelta(hours=1), lease_monotonic=clock.monotonic() + 0.3)
+
+    calls.wait_until_due(far)  # returns
+
+    assert not far.holds_lease()
 
 
 def test_more_commits_than_threads_all_go_out_once(rig: Rig):
