@@ -19,7 +19,7 @@ from jobs import runtime
 
 logger = get_logger(__name__)
 RETRY_SECONDS = 1.0
-GAP_SECONDS = 0.05  # between ticks, so that what comes due meanwhile is claimed together
+GAP_SECONDS = 0.1  # between ticks, so that what comes due meanwhile is claimed together
 OFFSET_EVERY_SECONDS = 30.0
 
 

@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 from rq import SimpleWorker, Worker
 from rq.job import Job
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import clock
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.monitoring import capture_killed_horse, fork_metrics_server, mark_horse, use_metrics_dir
 from app.queue import QUEUES, AllowListedJob, QueueName, carrier
-from app.services import engine, platforms
+from app.services import engine, platforms, staging
 from jobs import dispatcher, runtime
 
 logger = get_logger(__name__)
@@ -79,11 +80,23 @@ def run_worker(queue: QueueName) -> None:
         if queue == "commit":
             engine.engine(app)
             sys.setswitchinterval(SWITCH_SECONDS)
+        if queue == "stage":
+            _rehearse()
         db.session.remove()
         try:
             worker.work(logging_level="WARNING")
         finally:
             engine.drain()
+
+
+def _rehearse() -> None:
+    """Do once what every horse would do anew. Without a database there is nothing to inherit, and no harm."""
+    try:
+        staging.rehearse()
+    except SQLAlchemyError:
+        db.session.rollback()
+    db.session.remove()
+    db.engine.dispose()  # horses must not share a connection
 
 
 def _on_killed_horse(job: Job, _pid: int, status: int, _usage: object) -> None:

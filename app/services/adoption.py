@@ -25,7 +25,7 @@ from app.logging_config import get_logger, log_context
 from app.models import Step, Target
 from app.platforms.base import HandleDead, Rejected, Unknown
 from app.queue import wake_dispatcher
-from app.services import credentials, instance, publishing, settling
+from app.services import credentials, instance, ledger, publishing, settling
 from app.services.outcomes import Outcome
 from app.services.publishing import Loaded
 from app.services.taking import TOKEN_MARGIN
@@ -132,7 +132,7 @@ def _write(item: Loaded, outcome: Outcome) -> str:
         Target.move(
             item.ref, before=before, after="confirming", committed_at=asked.committed_at, next_at=later
         )
-    (asked,) = publishing.open_attempts([asked])
+    (asked,) = ledger.open_many([asked])
     settling.settle([(asked, outcome)])
     state = db.session.scalar(select(Target.state).where(Target.id == item.ref.id))
     db.session.rollback()

@@ -33,7 +33,7 @@ from app.logging_config import get_logger, log_context
 from app.models import Target
 from app.platforms.base import HandleDead, NotCommitted, PreparedCommit
 from app.queue import wake_dispatcher
-from app.services import calls, intents, publishing, settling
+from app.services import calls, intents, ledger, settling
 from app.services.outcomes import Outcome
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
@@ -265,7 +265,7 @@ class Engine:
 
 def _begin(questions: Sequence[Loaded]) -> list[Loaded]:
     """Count and write down that these are asked; a watch needs no ledger row. Commits."""
-    asked = publishing.open_attempts([item for item in questions if item.kind != "watch"])
+    asked = ledger.open_many([item for item in questions if item.kind != "watch"])
     Target.count_starts([item.ref for item in questions])
     db.session.commit()
     return [*asked, *(item for item in questions if item.kind == "watch")]

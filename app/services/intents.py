@@ -14,9 +14,9 @@ from app.extensions import db, settings
 from app.models import ChannelContent, Post, Target
 from app.models.limits import REPOST_GAP, ContentUse
 from app.monitoring import track_video_post
-from app.services import quotas
+from app.services import ledger, quotas
 from app.services.leases import FREE
-from app.services.publishing import Loaded, open_attempts
+from app.services.publishing import Loaded
 from app.services.refusals import refuse
 
 
@@ -65,7 +65,7 @@ def _write(at: datetime, items: Sequence[Loaded]) -> list[Loaded]:
         error=None,
         attempts=Target.attempts + 1,
     )
-    return open_attempts([_under(item, lease_until, at) for item in items if item.ref.id in moved])
+    return ledger.open_many([_under(item, lease_until, at) for item in items if item.ref.id in moved])
 
 
 def _under(item: Loaded, lease_until: datetime, at: datetime) -> Loaded:

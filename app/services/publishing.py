@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, insert, select
+from sqlalchemy import Row, Select, select
 
 from app import clock
 from app.domain.target_state import IN_FLIGHT, WAITING, State
 from app.extensions import db, key_ring, settings
 from app.logging_config import get_logger
-from app.models import Attempt, Channel, Credential, Post, Rendition, Target, TargetRef, Video
-from app.models.base import new_id
+from app.models import Channel, Credential, Post, Rendition, Target, TargetRef, Video
 from app.platforms.base import Account, Handle, Platform, PublishRequest, with_defaults
 from app.services import originals
 from app.services.credentials import reveal, reveal_own
@@ -68,6 +67,7 @@ class Loaded:
     is_slow_commit: bool
     commit_bytes: int
     rendition_id: uuid.UUID | None = None  # what goes out instead of the original
+    sent: Mapping[str, Any] | None = field(default=None, repr=False)  # sha256 and size_bytes of what goes out
     attempt_id: uuid.UUID | None = None
     called_at: datetime | None = None
     calls: tuple[Mapping[str, Any], ...] = ()
@@ -188,7 +188,12 @@ def _loaded(row: Row[*tuple[Any, ...]]) -> Loaded:
         is_slow_commit=target.is_slow_commit,
         commit_bytes=target.commit_bytes,
         rendition_id=target.rendition_id,
+        sent=_sent(row.Rendition or row.Video),
     )
+
+
+def _sent(file: Video | Rendition) -> dict[str, Any]:
+    return {"sha256": file.sha256, "size_bytes": file.size_bytes}
 
 
 def request_of(row: Row[*tuple[Any, ...]], platform: Platform) -> PublishRequest:
@@ -256,45 +261,3 @@ def open_handle(target: Target) -> Handle | None:
     text = key_ring().decrypt(target.handle_encrypted, context=f"targets:handle:{target.id}")
     handle: Handle = json.loads(text)
     return handle
-
-
-# -- the ledger
-
-
-def open_attempts(items: Sequence[Loaded]) -> list[Loaded]:
-    """Write a ledger row before each call, in the caller's transaction; return the items that name theirs."""
-    numbered = [replace(item, attempt_id=new_id()) for item in items]
-    rows = [
-        {
-            "id": item.attempt_id,
-            "workspace_id": item.ref.workspace_id,
-            "target_id": item.ref.id,
-            "operation": item.kind,
-            "fence": item.ref.fence,
-        }
-        for item in numbered
-    ]
-    if rows:
-        db.session.execute(insert(Attempt), rows)
-    return numbered
-
-
-def close_attempt(item: Loaded, outcome: str, *, error: dict[str, Any] | None = None) -> None:
-    """Complete the call's ledger row, in the caller's transaction."""
-    close_attempts([(item, outcome, error)])
-
-
-def close_attempts(results: Iterable[tuple[Loaded, str, dict[str, Any] | None]]) -> None:
-    """Complete the calls' ledger rows with their outcomes, in the caller's transaction and one round trip."""
-    Attempt.complete_many(
-        {
-            item.attempt_id: {
-                "outcome": outcome,
-                "called_at": item.called_at,
-                "error": error,
-                "details": {"calls": [*item.calls]},
-            }
-            for item, outcome, error in results
-            if item.attempt_id is not None
-        }
-    )

@@ -6,6 +6,7 @@ As JSON for programs, and as a page behind a signed link that a client may open 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -19,7 +20,7 @@ from app.domain.target_state import STATUS, State
 from app.exceptions import ResourceNotFoundError
 from app.extensions import db, settings
 from app.models import Attempt, Post, Rendition, Target, User, Video, Workspace
-from app.platforms.base import GUARANTEES
+from app.platforms.base import GUARANTEES, Staged
 from app.security import LinkSigner
 from app.services.platforms import registry
 
@@ -91,9 +92,11 @@ def by_link(token: str) -> Receipt:
 def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
     target, post, video, rendition, workspace, user = _rows(target_id, *where)
     ledger = select(Attempt).where(Attempt.target_id == target_id).order_by(Attempt.id).limit(MOST_ATTEMPTS)
+    attempts = list(db.session.scalars(ledger))
+    called_at = _called_at(target, attempts)
     platform, now = registry().get(target.platform), clock.now()
     expires_at = now + LINK_LIFE
-    as_is = ("due_at", "committed_at", "published_at", "remote_id", "permalink", "error")
+    as_is = ("due_at", "published_at", "remote_id", "permalink", "error")
     return Receipt(
         target_id=target.id,
         post_id=post.id,
@@ -106,14 +109,15 @@ def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
         stage=target.state,
         title=post.title if target.title is None else target.title,
         caption=post.caption if target.caption is None else target.caption,
-        file=_file(target, video, rendition),
+        file=_file(target, video, rendition, _staged(attempts)),
         ordered_by=(user.name or user.email) if user else None,
         ordered_via=post.created_via,
         ordered_at=post.created_at,
-        lateness_seconds=_lateness(target),
+        committed_at=called_at,
+        lateness_seconds=_lateness(target, called_at),
         guarantee=platform.guarantee,
         guarantee_text=GUARANTEES[platform.guarantee],
-        attempts=list(db.session.scalars(ledger)),
+        attempts=attempts,
         issued_at=now,
         page_url=_page_url(target.id, expires_at),
         page_expires_at=expires_at,
@@ -140,23 +144,40 @@ def _rows(
     return target, post, video, rendition, workspace, user
 
 
-def _file(target: Target, video: Video, rendition: Rendition | None) -> ReceiptFile:
-    sent: Video | Rendition | None = rendition if target.rendition_id else video
-    facts = (sent.facts if sent else None) or {}
+def _file(
+    target: Target, video: Video, rendition: Rendition | None, staged: Mapping[str, Any] | None
+) -> ReceiptFile:
+    """Return what went out by the ledger; before it did, what will, by the rows."""
+    now: Video | Rendition | None = rendition if target.rendition_id else video
+    sent = staged or {"sha256": now and now.sha256, "size_bytes": now and now.size_bytes}
     return ReceiptFile(
         video_id=video.id,
         filename=video.filename,
-        sha256=sent.sha256 if sent else None,
-        size_bytes=sent.size_bytes if sent else None,
-        duration_seconds=facts.get("duration_seconds"),
+        sha256=sent["sha256"],
+        size_bytes=sent["size_bytes"],
+        duration_seconds=((now.facts if now else None) or {}).get("duration_seconds"),
         original_sha256=target.content_hash,
     )
 
 
-def _lateness(target: Target) -> float | None:
-    if target.committed_at is None or target.due_at is None:
+def _staged(attempts: Sequence[Attempt]) -> Mapping[str, Any] | None:
+    """Return which bytes were brought to the platform last."""
+    files = [attempt.details.get("file") for attempt in attempts if attempt.outcome == Staged.__name__]
+    return files[-1] if files else None
+
+
+def _called_at(target: Target, attempts: Sequence[Attempt]) -> datetime | None:
+    """Return when the last call that posts was begun; if its answer never came, when it was written down."""
+    if target.committed_at is None:
         return None
-    return round((target.committed_at - target.due_at).total_seconds(), 3)
+    calls = [attempt.called_at for attempt in attempts if attempt.operation == "commit"]
+    return (calls[-1] if calls else None) or target.committed_at
+
+
+def _lateness(target: Target, called_at: datetime | None) -> float | None:
+    if called_at is None or target.due_at is None:
+        return None
+    return round((called_at - target.due_at).total_seconds(), 3)
 
 
 def _page_url(target_id: uuid.UUID, expires_at: datetime) -> str:

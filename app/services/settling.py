@@ -13,10 +13,10 @@ from app.extensions import db, settings
 from app.models import Post, Target
 from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, NotStaged, Rejected, Unknown
-from app.services import credentials, instance, quotas
+from app.services import credentials, instance, ledger, quotas
 from app.services.leases import FREE
 from app.services.outcomes import Outcome, after_call, after_commits
-from app.services.publishing import Loaded, close_attempts
+from app.services.publishing import Loaded
 from app.services.refusals import refuse, stage_again
 from app.services.watching import after_watch
 
@@ -30,7 +30,7 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
     """
     Post.lock(item.ref.post_id for item, _ in results)  # all at once: two workers never wait for each other
     ordered = sorted(results, key=lambda result: result[0].ref.id)
-    close_attempts((item, _name(outcome), _facts(outcome)) for item, outcome in ordered)
+    ledger.close_many((item, _name(outcome), _facts(outcome)) for item, outcome in ordered)
     called = [(item, outcome) for item, outcome in ordered if _is_answer_to_commit(item)]
     ends = after_commits(called)
     ends += [

@@ -5,20 +5,24 @@ from __future__ import annotations
 import uuid
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from app import clock, crash_points
+from app.domain.target_state import State
 from app.exceptions import AppException, PlatformAPIError, ResourceNotFoundError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
-from app.models import Target
+from app.models import Target, TargetRef
+from app.models.base import new_id
 from app.monitoring import capture_error
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
-from app.services import credentials, leases, publishing, quotas, refusals, renditions, settling
+from app.services import credentials, leases, ledger, publishing, quotas, refusals, renditions, settling
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
 logger = get_logger(__name__)
+TOKEN_MARGIN = timedelta(minutes=5)  # a token must outlive the next calls
 MAX_FAULTS = 5  # errors of ours, not the platform's, before a person is told
 
 
@@ -37,6 +41,16 @@ def stage(target_id: uuid.UUID, fence: int) -> None:
     wake_dispatcher()
 
 
+def rehearse() -> None:
+    """Compile a staging's statements, with a target that is none, for the jobs that this process forks."""
+    nobody = TargetRef(new_id(), 0, new_id(), new_id())
+    publishing.load([(nobody.id, nobody.fence)])
+    _begin(nobody, "scheduled")
+    Target.note(nobody, **_kept("", {}, commit_bytes=0, is_slow_commit=False))
+    _finish(nobody, handle_expires_at=None, next_at=clock.now())
+    db.session.rollback()
+
+
 def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
     """Do the work; return what it came to, None when the lease was lost."""
     try:
@@ -50,7 +64,7 @@ def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
         if item.rendition_id is None:
             return _as_trouble(item, error)
         logger.warning("the rendition of target %s is gone: it is made again", item.ref.id)
-        publishing.close_attempt(item, type(error).__name__, error=error.to_dict())
+        ledger.close(item, type(error).__name__, error=error.to_dict())
         renditions.make_again(item.rendition_id)
         return None
     except AppException as error:
@@ -59,29 +73,37 @@ def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
 
 def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
     """Load the target, fresh token included, and write the ledger row and the state before the first call."""
-    found = publishing.load([(target_id, fence)])
-    if not found or found[0].kind != "stage":
-        return None
-    item = found[0]
-    try:
-        credentials.ensure_fresh(item.credential_id, until=clock.now() + timedelta(minutes=5))
-    except PlatformAPIError as error:
-        _record_error(item, error)
-        return None
-    fresh = publishing.load([(target_id, fence)])
-    if not fresh:
-        return None
-    item = fresh[0]
-    if item.state != "staging" and not Target.move(
-        item.ref, before={"scheduled", "staged"}, after="staging", preflighted_at=None
-    ):
+    item = _load(target_id, fence)
+    if item is not None and _needs_token(item):
+        try:
+            credentials.ensure_fresh(item.credential_id, until=clock.now() + TOKEN_MARGIN)
+        except PlatformAPIError as error:
+            _record_error(item, error)
+            return None
+        item = _load(target_id, fence)
+    if item is None or not _begin(item.ref, item.state):
         db.session.rollback()
         return None
-    Target.count_starts([item.ref])
-    (item,) = publishing.open_attempts([item])
+    (item,) = ledger.open_many([item])
     db.session.commit()
     crash_points.hit("stage.before_call", item.platform.name)
     return item
+
+
+def _load(target_id: uuid.UUID, fence: int) -> Loaded | None:
+    found = publishing.load([(target_id, fence)])
+    return found[0] if found and found[0].kind == "stage" else None
+
+
+def _needs_token(item: Loaded) -> bool:
+    return item.token_expires_at is not None and item.token_expires_at <= clock.now() + TOKEN_MARGIN
+
+
+def _begin(ref: TargetRef, state: State) -> bool:
+    before: set[State] = {"scheduled", "staged"}
+    moved = state == "staging" or Target.move(ref, before=before, after="staging", preflighted_at=None)
+    Target.count_starts([ref])
+    return moved
 
 
 def _run(item: Loaded) -> Staged | Wait:
@@ -102,42 +124,38 @@ def _run(item: Loaded) -> Staged | Wait:
 
 def _save(item: Loaded, handle: Handle) -> None:
     """Keep a handle the moment it is known. Raises LeaseLost."""
-    columns = {
-        "handle_encrypted": publishing.seal_handle(item.ref.id, handle),
-        "progress_bytes": int(handle.get("uploaded", 0)),
-        "commit_bytes": item.platform.commit_bytes(handle),
-        "is_slow_commit": item.platform.slow_commit(handle),
-    }
-    kept = Target.note(item.ref, **columns)
+    sealed, platform = publishing.seal_handle(item.ref.id, handle), item.platform
+    size, is_slow = platform.commit_bytes(handle), platform.slow_commit(handle)
+    kept = Target.note(item.ref, **_kept(sealed, handle, commit_bytes=size, is_slow_commit=is_slow))
     db.session.commit()
     if not kept:
         raise LeaseLost
     crash_points.hit("stage.after_save", item.platform.name)
 
 
+def _kept(sealed: str, handle: Handle, **values: Any) -> dict[str, Any]:
+    return {"handle_encrypted": sealed, "progress_bytes": int(handle.get("uploaded", 0)), **values}
+
+
 def _record_result(item: Loaded, result: Staged | Wait) -> None:
     now = clock.now()
-    publishing.close_attempt(item, type(result).__name__)
+    ledger.close(item, type(result).__name__)
     if isinstance(result, Wait):
         Target.note(item.ref, **leases.FREE, next_at=max(result.until, now), retries=0)
     else:
-        Target.move(
-            item.ref,
-            before={"staging"},
-            after="staged",
-            **leases.FREE,
-            handle_expires_at=result.expires_at,
-            next_at=publishing.when_staged(item.due_at, now, result.expires_at),
-            retries=0,
-            error=None,
-        )
-        Target.reckon_holds(Target.id == item.ref.id)
+        next_at = publishing.when_staged(item.due_at, now, result.expires_at)
+        _finish(item.ref, handle_expires_at=result.expires_at, next_at=next_at)
     db.session.commit()
+
+
+def _finish(ref: TargetRef, **values: Any) -> None:
+    Target.move(ref, before={"staging"}, after="staged", **leases.FREE, **values, retries=0, error=None)
+    Target.reckon_holds(Target.id == ref.id)
 
 
 def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     db.session.rollback()
-    publishing.close_attempt(item, type(error).__name__, error=error.to_dict())
+    ledger.close(item, type(error).__name__, error=error.to_dict())
     state = refusals.refuse(item, error, before={"scheduled", "staging", "staged"})
     quotas.fill([(item, error)])
     db.session.commit()

@@ -26,14 +26,19 @@ def target_id(app: Flask, send: Send, body: Body) -> str:
     assert found.due_at is not None
     at = found.due_at + timedelta(milliseconds=40)
     set_state(
-        app, id_, state="published", committed_at=at, published_at=at, permalink="https://example.com/p/1"
+        app,
+        id_,
+        state="published",
+        committed_at=found.due_at,
+        published_at=at,
+        permalink="https://example.com/p/1",
     )
     calls = [{"operation": "commit", "status": 201, "request_id": "req-1", "platform_log_id": "log-9"}]
     with app.app_context():
         db.session.execute(
             insert(Attempt).values(
                 workspace_id=found.workspace_id, target_id=found.id, operation="commit", fence=1,
-                outcome="Published", details={"calls": calls},
+                outcome="Published", called_at=at, details={"calls": calls},
             )
         )  # fmt: skip
         db.session.commit()
@@ -77,6 +82,30 @@ def test_a_converted_video_has_the_hash_of_what_goes_out_beside_that_of_the_uplo
     assert sent["original_sha256"] == found.content_hash
     text = client.get(urlsplit(receipt["page_url"]).path).get_data(as_text=True)
     assert "ab" * 32 in text and found.content_hash in text and "1,234 bytes" in text
+
+
+def test_a_file_made_anew_later_does_not_change_what_a_receipt_says_was_sent(
+    app: Flask, send: Send, target_id: str
+) -> None:
+    found = row(app, target_id)
+    with app.app_context():
+        for outcome, sha256 in (
+            ("Staged", "aa" * 32),
+            ("Staged", "cd" * 32),
+            ("PlatformAPIError", "ee" * 32),
+        ):
+            db.session.execute(
+                insert(Attempt).values(
+                    workspace_id=found.workspace_id, target_id=found.id, operation="stage", fence=1,
+                    outcome=outcome, details={"calls": [], "file": {"sha256": sha256, "size_bytes": 77}},
+                )
+            )  # fmt: skip
+        db.session.commit()
+
+    sent = send("GET", f"/targets/{target_id}/receipt").get_json()["file"]
+
+    assert (sent["sha256"], sent["size_bytes"]) == ("cd" * 32, 77)
+    assert sent["original_sha256"] == found.content_hash
 
 
 def test_its_page_opens_for_anybody_with_the_link_and_runs_nothing(

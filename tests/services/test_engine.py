@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from app import clock
 from app.extensions import db
 from app.models import Attempt, Target
-from app.services import calls, intents, publishing, settling, staging, taking
+from app.services import calls, intents, ledger, settling, staging, taking
 from app.services.engine import Engine
 from app.services.publishing import Loaded
 from app.services.slots import Slot
@@ -222,7 +222,7 @@ def test_a_database_that_goes_away_for_a_moment_costs_nothing(
 
 def test_a_question_survives_a_database_that_goes_away(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     (item,) = armed(rig, "asked", due_in=60)
-    monkeypatch.setattr(publishing, "open_attempts", broken_at_first(publishing.open_attempts))
+    monkeypatch.setattr(ledger, "open_many", broken_at_first(ledger.open_many))
 
     run(rig, [replace(item, kind="preflight")])
 
