@@ -34,6 +34,7 @@ from tests.servers import postgres_server, redis_server
 BYTES = int(os.environ.get("BYTES", "2000000000"))
 ONLY = os.environ.get("PLATFORMS", "")
 STAGERS = ("worker stage", "worker stage#2")
+UNDER_WAY = 2.0  # seconds of staging before the kill
 PATIENCE = 300.0  # seconds for one file
 Say = Callable[[str], None]
 
@@ -144,7 +145,9 @@ def _lateness(rig: Rig, target: uuid.UUID) -> float:
 def _resume(rig: Rig, video: uuid.UUID, channel: uuid.UUID) -> float:
     """Kill both stage workers half way, start others at once; return when one of them has taken over."""
     target = rig.target(caption="killed", due_in=900, video_id=video, channel_id=channel, next_at=clock.now())
-    rig.wait_until(lambda: rig.read(target).progress_bytes > 0, seconds=PATIENCE)
+    rig.wait_until(lambda: rig.read(target).state == "staging", seconds=PATIENCE)
+    time.sleep(UNDER_WAY)
+    assert rig.read(target).state == "staging", "it was quicker than the kill: raise BYTES"
     for name in STAGERS:
         rig.kill(name)
     killed_at = clock.now()
