@@ -34,7 +34,7 @@ from tests.servers import postgres_server, redis_server
 BYTES = int(os.environ.get("BYTES", "2000000000"))
 ONLY = os.environ.get("PLATFORMS", "")
 STAGERS = ("worker stage", "worker stage#2")
-UNDER_WAY = 2.0  # seconds of staging before the kill
+UNDER_WAY = 0.5  # seconds of staging before the kill
 PATIENCE = 300.0  # seconds for one file
 Say = Callable[[str], None]
 
@@ -62,7 +62,7 @@ def run(say: Say) -> list[Row]:
                 with SandboxProcess(folder / platform) as sandbox, postgres.database() as database_url:
                     sandbox.sim.settings(rate_limits=False)
                     migrate(database_url, data_dir=folder)
-                    with Rig(folder / "rig", database_url, redis_url, sandbox, extra=ORDINARY) as rig:
+                    with Rig(folder / f"rig-{platform}", database_url, redis_url, sandbox, extra=ORDINARY) as rig:
                         rows += _measure(rig, platform, say)
             return rows
 
@@ -115,20 +115,19 @@ def _watch(rig: Rig, target: uuid.UUID) -> int:
     peak, deadline = 0, time.monotonic() + PATIENCE
     while (state := rig.states([target])[target]) in ("scheduled", "staging"):
         assert time.monotonic() < deadline, f"{state}\n{rig.logs()}"
-        peak = max(peak, *(_pss(rig.processes[name].pid) for name in STAGERS))
+        peak = max(peak, *(_pss(rig, name) for name in STAGERS))
         time.sleep(0.2)
     assert state == "staged", f"{state}: {rig.read(target).error}"
     return peak
 
 
-def _pss(group: int) -> int:
-    """Return the proportional memory of a process group, in bytes; 0 for what is gone meanwhile."""
+def _pss(rig: Rig, name: str) -> int:
+    """Return the proportional memory of a worker and its horse, in bytes; 0 for what is gone meanwhile."""
     total = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError):
-            if os.getpgid(int(folder.name)) == group:
-                lines = (folder / "smaps_rollup").read_text().splitlines()
-                total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    for pid in (rig.processes[name].pid, *(horse.pid for horse in rig.forked_by(name))):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
     return total
 
 

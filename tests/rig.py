@@ -29,6 +29,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import psutil  # type: ignore[import-untyped]
 import redis
 from flask import Flask
 from sqlalchemy import insert, select, update
@@ -58,6 +59,7 @@ PROTOCOL = {
 }
 PLATFORM = "tiktok"
 OPTIONS = {"privacy_level": "SELF_ONLY"}
+ROUGH = (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT)
 
 
 def case_of(platform: str) -> Case:
@@ -138,12 +140,26 @@ class Rig:
                 )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to the process and whatever it forked; SIGKILL also waits for its end."""
+        """Send a signal to the process and whatever it forked; SIGKILL also waits for its end.
+
+        Horses have groups of their own. A signal to end warmly is not for them: their worker waits for them.
+        """
         process = self.processes[name]
+        horses = self.forked_by(name) if number in ROUGH else []
         os.killpg(process.pid, number)
+        for horse in horses:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                horse.send_signal(number)
         if number == signal.SIGKILL:
             process.wait(10)
             del self.processes[name]
+
+    def forked_by(self, name: str) -> list[psutil.Process]:
+        """Return the processes that this one, and they in turn, forked."""
+        try:
+            return list(psutil.Process(self.processes[name].pid).children(recursive=True))
+        except psutil.NoSuchProcess:
+            return []
 
     def stop(self, name: str) -> None:
         """End the process warmly, at last by force."""
