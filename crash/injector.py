@@ -16,6 +16,8 @@ PATIENCE = (
     15.0  # seconds, and PASSERS_BY of the platform's posts, until an armed fault nobody meets is taken back
 )
 PASSERS_BY = 12
+SHORT_ROUND = 200  # faults; a round of fewer would spend half of its time on its last few,
+FEW_PASSERS_BY = 4  # so there, once all are armed, these are enough
 AT_MOST = 150.0  # seconds
 FROZEN = LEASE + 1.5
 Say = Callable[[str], None]
@@ -37,6 +39,7 @@ class Injector:
     world: World
     say: Say
     waiting: deque[Fault]
+    is_short: bool = False
     armed: list[Armed] = field(default_factory=list)
     struck: list[Fault] = field(default_factory=list)
     missed: list[Fault] = field(default_factory=list)
@@ -48,7 +51,8 @@ class Injector:
 
     @classmethod
     def of(cls, world: World, faults: Iterable[Fault], say: Say) -> Injector:
-        return cls(world, say, deque(faults))
+        waiting = deque(faults)
+        return cls(world, say, waiting, is_short=len(waiting) < SHORT_ROUND)
 
     @property
     def is_done(self) -> bool:
@@ -139,7 +143,8 @@ class Injector:
     def _waits_in_vain(self, armed: Armed) -> bool:
         waited = time.monotonic() - armed.since
         passed = self.ended[armed.fault.platform] - armed.passed
-        return waited > AT_MOST or (waited > PATIENCE and passed >= PASSERS_BY)
+        enough = FEW_PASSERS_BY if self.is_short and not self.waiting else PASSERS_BY
+        return waited > AT_MOST or (waited > PATIENCE and passed >= enough)
 
     def _strike(self, armed: Armed, note: Path | None) -> None:
         fault = armed.fault
