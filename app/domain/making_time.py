@@ -1,4 +1,8 @@
-"""About how long making a rendition takes: round figures for two cores, rather too slow than too quick. Pure."""
+"""About how long making a rendition takes: round figures for two cores, rather too slow than too quick. Pure.
+
+ffmpeg's test pictures took a quarter to a half of it (2026-11-27, two cores, processor time halved: 2.3 s of 5.4 for
+8 s of 1080x1920 made 720x1280, 4.1 s of 14.2 for 4 s of 2160p60 made 1080p60); what is filmed is harder to encode.
+"""
 
 from __future__ import annotations
 
