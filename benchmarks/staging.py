@@ -62,7 +62,9 @@ def run(say: Say) -> list[Row]:
                 with SandboxProcess(folder / platform) as sandbox, postgres.database() as database_url:
                     sandbox.sim.settings(rate_limits=False)
                     migrate(database_url, data_dir=folder)
-                    with Rig(folder / f"rig-{platform}", database_url, redis_url, sandbox, extra=ORDINARY) as rig:
+                    with Rig(
+                        folder / f"rig-{platform}", database_url, redis_url, sandbox, extra=ORDINARY
+                    ) as rig:
                         rows += _measure(rig, platform, say)
             return rows
 
