@@ -93,8 +93,11 @@ def set_times(
 # -- writing
 
 
-def write_post(post: Post) -> None:
-    """Write the post if nobody changed it since it was read."""
+def write_post(post: Post, *, version: int | None) -> None:
+    """Write the post if nobody changed it since it was read.
+
+    Raises PreconditionFailedError when the caller asked for this `version`, else StateConflictError.
+    """
     columns = {getattr(Post, name): getattr(post, name) for name in POST_COLUMNS}
     written = db.session.execute(
         update(Post)
@@ -104,7 +107,9 @@ def write_post(post: Post) -> None:
     )
     if not written.rowcount:  # type: ignore[attr-defined]
         db.session.rollback()
-        raise PreconditionFailedError(details={"found": post.version})
+        if version is not None:
+            raise PreconditionFailedError(details={"found": version})
+        raise StateConflictError("It was changed at the same moment. Read it and try again.")
 
 
 def write_targets(targets: Sequence[Target], was: States, columns: Sequence[str]) -> None:

@@ -29,14 +29,14 @@ def edit_post(
 ) -> Post:
     """Change a post while its targets wait. `version`: only if the post still has it.
 
-    Raises PreconditionFailedError for another version, StateConflictError once something has gone out, and
-    what making a post raises.
+    Raises PreconditionFailedError for another version, StateConflictError once something has gone out or when
+    somebody changed it at the same moment, and what making a post raises.
     """
     post, was = changes.copy(principal, post_id, version)
     now = clock.now()
     if given.keys() <= HARMLESS:
         _apply_words(post, given)
-        changes.write_post(post)
+        changes.write_post(post, version=version)
         return posts.finish(post_id)
     planning.check_options(given.get("options") or {})
     left = destinations.leaving(post, given.get("remove_targets") or ())
@@ -55,7 +55,7 @@ def edit_post(
         principal.check(role="editor", scope="publish")  # what is said in public is decided here
     check(post, [*placed, *joined])
     repost.check([target for target in (*changed, *new) if target.state != "draft"])
-    changes.write_post(post)
+    changes.write_post(post, version=version)
     destinations.cancel(left)
     changes.write_targets(changed, was, TARGET_COLUMNS)
     destinations.add(post, new)
@@ -151,7 +151,7 @@ def edit_target(
     check(post, [item])
     if target.state not in RETRYABLE | {"draft"}:
         repost.check([target])
-    changes.write_post(post)
+    changes.write_post(post, version=version)
     changes.write_targets([target], was, TARGET_COLUMNS + OWN_COLUMNS)
     Event.record(
         "target.updated", workspace_id=post.workspace_id, post_id=post.id, target_id=target.id,
@@ -202,7 +202,7 @@ def publish_now(principal: Principal, post_id: uuid.UUID, *, remember: Remember 
     changes.set_times(post, placed, principal, None, now=now)
     check(post, placed)
     repost.check(waiting)
-    changes.write_post(post)
+    changes.write_post(post, version=None)
     changes.make_due(waiting, was)
     return _close(post_id, remember=remember)
 
