@@ -20,7 +20,6 @@ from flask import Flask, Response, current_app, g, jsonify, request
 from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationError
 from flask_limiter import RateLimitExceeded
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
-from marshmallow import fields
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -73,26 +72,8 @@ HTTP_ERRORS: Final[Mapping[int, tuple[str, str]]] = {
 RETRY_AFTER_STATUSES: Final = frozenset({429, 503})
 
 
-class ErrorBodySchema(marshmallow.Schema):
-    """The inner object of the envelope."""
-
-    code = fields.String(required=True, metadata={"description": "What went wrong, for programs."})
-    message = fields.String(required=True, metadata={"description": "What went wrong, for people."})
-    details = fields.Dict(
-        required=True, metadata={"description": "Facts; for invalid input, field -> problems."}
-    )
-
-
-class ErrorSchema(marshmallow.Schema):
-    """Every error there is."""
-
-    error = fields.Nested(ErrorBodySchema, required=True)
-
-
 class Api(flask_smorest.Api):  # type: ignore[misc]  # untyped package
-    """flask-smorest's Api, whose documented and real errors are the one envelope."""
-
-    ERROR_SCHEMA = ErrorSchema
+    """flask-smorest's Api, whose errors are the one envelope."""
 
     def handle_http_exception(self, error: HTTPException) -> WerkzeugResponse:
         return handle_http_exception(error)

@@ -13,8 +13,13 @@ from werkzeug.test import TestResponse
 from app import error_handlers, logging_config
 from app.config import Settings
 from app.error_handlers import Api
+from app.schemas.errors import ErrorSchema
 
 SETTINGS = Settings(secret_key="s" * 40, jwt_secret_key="j" * 40)
+
+
+class DocumentedApi(Api):
+    ERROR_SCHEMA = ErrorSchema
 
 
 class TargetSchema(marshmallow.Schema):
@@ -48,7 +53,7 @@ def faulty_app() -> Flask:
     limiter = Limiter(lambda: "one", app=app, headers_enabled=True, storage_uri="memory://")
     error_handlers.init_app(app, SETTINGS)
     app.add_url_rule("/limited", view_func=limiter.limit("1 per minute")(lambda: "fine"), endpoint="limited")
-    Api(app).register_blueprint(_blueprint())
+    DocumentedApi(app).register_blueprint(_blueprint())
     return app
 
 

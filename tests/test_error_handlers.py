@@ -343,5 +343,6 @@ def test_openapi_shows_the_same_envelope(client: FlaskClient) -> None:
 
     described = document["components"]["schemas"]
     assert set(described["Error"]["properties"]) == {"error"}
-    assert set(described["ErrorBody"]["properties"]) == {"code", "message", "details"}
+    assert set(described["ErrorBody"]["required"]) == {"code", "message", "details"}
+    assert set(described["ErrorBody"]["properties"]) == PlatformAPIError().to_dict().keys()
     assert "DEFAULT_ERROR" in document["paths"]["/posts"]["post"]["responses"]["default"]["$ref"]

@@ -137,6 +137,11 @@ class Target(WorkMixin, Owned):
     verdict = cast("JsonObject | None", None)  # never stored; see services/fits
 
     @property
+    def version(self) -> int:
+        """Return what If-Match is held against: the post's, which must be loaded."""
+        return self.post.version  # type: ignore[no-any-return]
+
+    @property
     def ref(self) -> TargetRef:
         return TargetRef(self.id, self.fence, self.post_id, self.workspace_id)
 
@@ -146,9 +151,8 @@ class Target(WorkMixin, Owned):
     ) -> bool:
         """Take one target from a state in `before` to `after`; return False when somebody else was first.
 
-        Writes the state, the given columns, the post's status and an event, in the caller's transaction. With
-        `fenced` the row must still carry the ref's fence; without, the fence is raised so that whoever
-        worked on the row loses it.
+        Writes the state, the given columns, the post's status and an event, in the caller's transaction.
+        `fenced`: the row must still carry the ref's fence; else it is raised, so that who works on it loses it.
         """
         return bool(cls.move_many([ref], before=before, after=after, fenced=fenced, **values))
 
@@ -251,10 +255,7 @@ class Target(WorkMixin, Owned):
     def take_back(
         cls, refs: Sequence[TargetRef], *, states: Collection[State], **values: Any
     ) -> set[uuid.UUID]:
-        """Write columns other than `state` to targets in `states`; return the ids of those found there.
-
-        The fence is raised, so whoever works on them loses them.
-        """
+        """Write columns but `state` to targets in `states`, whose workers lose them; return the ids found."""
         assert "state" not in values
         statement = (
             update(cls)

@@ -40,6 +40,8 @@ def get_channel(channel_id: uuid.UUID) -> Channel:
 @blp.get("/channels/<uuid:channel_id>/posting-options")
 @blp.requires(role="editor", scope="write")
 @blp.response(200, PostingOptionsSchema)
+@blp.alt_response(409, description="The channel is disconnected.")
+@blp.alt_response(502, description="The platform did not tell, or no longer accepts the connection.")
 def get_posting_options(channel_id: uuid.UUID) -> dict[str, Any]:
     """Ask the platform what the channel may post at present; scheduling is checked against the last answer."""
     with read_write():  # the answer is kept

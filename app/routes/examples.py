@@ -27,6 +27,38 @@ BULK_POST = {
     "video_id": ID, "caption": "Good morning.", "scheduled_at": WHEN, "targets": [{"channel_id": ID}],
 }  # fmt: skip
 
+# By the name of a field: what answers hold of a post that is scheduled.
+USUAL: Mapping[str, str | None] = {
+    "avatar_url": None,
+    "caption": "Twelve hours in one minute. #bread",
+    "channel": "bakery",
+    "code": "MISSED",
+    "content_type": "video/mp4",
+    "created_via": "api",
+    "display_name": "The Bakery",
+    "duplicate_of": None,
+    "error": None,
+    "filename": "bread.mp4",
+    "fit": None,
+    "hold": None,
+    "hold_until": None,
+    "operation": "commit",
+    "outcome": "Published",
+    "permalink": None,
+    "platform": registry.names()[0],
+    "published_at": None,
+    "remote_id": None,
+    "rendition": None,
+    "schedule_note": None,
+    "scheduled_local": "2027-01-31T18:00:00",
+    "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "stage": "scheduled",
+    "status": "scheduled",
+    "timezone": "Europe/Berlin",
+    "title": "How bread is baked",
+    "type": "target.published",
+    "username": "bakery",
+}
 BODIES: Mapping[str, Any] = {
     "choose_video_thumbnail": {"at_seconds": 3.2},
     "create_api_key": {"name": "spreadsheet", "scopes": ["read", "write", "publish"]},

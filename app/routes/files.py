@@ -23,6 +23,7 @@ NOTHING_RUNS = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline';
 @blp.alt_response(206, description="The asked range of it.")
 @blp.alt_response(304, description="What you have is still right.")
 @blp.alt_response(403, description="The link is forged or has expired.")
+@blp.alt_response(404, description="The file is gone.")
 @blp.alt_response(416, description="The file has no such range.")
 def get_file(token: str, name: str) -> Response:  # noqa: ARG001 - the name is there for readers and players
     """Get a file by a signed link, whole or a range of it."""

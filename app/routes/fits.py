@@ -17,6 +17,7 @@ blp = Blueprint("fits", __name__, description="Videos: sent once, used by any nu
 @blp.requires(role="viewer", scope="read")
 @blp.arguments(FitQuerySchema, location="query")
 @blp.response(200, FitReportSchema)
+@blp.alt_response(409, description="The video is not measured yet, was rejected, or its file is gone.")
 def get_video_fit(query: dict[str, Any], video_id: uuid.UUID) -> dict[str, Any]:
     """Say for each channel whether a video fits as it is, what would be changed, or why it cannot go there.
 

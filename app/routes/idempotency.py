@@ -1,9 +1,9 @@
-"""Runs an effect once for each Idempotency-Key, and reads If-Match."""
+"""Runs an effect once for each Idempotency-Key; reads If-Match, and says the ETag to send with it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from flask import Response, current_app, request
 
@@ -15,6 +15,23 @@ from app.services import idempotency
 from app.services.idempotency import Remember, forget
 
 Result = TypeVar("Result")
+ETAG = {  # in the document, for answers that `tagged` makes
+    "ETag": {
+        "description": "The version of what is shown, to be sent as If-Match.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+    }
+}
+
+
+class Versioned(Protocol):
+    """What has a version to be asked for by If-Match."""
+
+    @property
+    def version(self) -> int: ...
+
+
+Shown = TypeVar("Shown", bound=Versioned)
 
 
 def once(
@@ -88,6 +105,17 @@ def _replayed(claim: idempotency.Replay) -> Response:
 
 def _fingerprint() -> bytes:
     return f"{request.method} {request.full_path}\n".encode() + request.get_data()
+
+
+def tagged(answer: Shown | Response, **headers: str) -> tuple[Shown, dict[str, str]] | Response:
+    """Return the answer with its version as ETag, and with these headers, also where it is a stored one."""
+    if not isinstance(answer, Response):
+        return answer, {"ETag": f'"{answer.version}"', **headers}
+    version = answer.get_json().get("version")
+    if version is not None:  # what was stored by an older version of this program may lack it
+        answer.headers["ETag"] = f'"{version}"'
+    answer.headers.update(headers)
+    return answer
 
 
 def wanted_version(if_match: str | None) -> int | None:

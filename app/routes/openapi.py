@@ -6,6 +6,8 @@ that no view names (a rate that is too high, an unknown address) are added.
 
 from __future__ import annotations
 
+import copy
+import inspect
 import threading
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -15,10 +17,18 @@ from flask import Flask, Response, current_app
 
 from app.error_handlers import Api
 from app.routes import examples
+from app.schemas.errors import ErrorSchema
 
 METHODS = ("get", "post", "put", "patch", "delete")
 _making = threading.Lock()
 MAX_DEPTH = 6  # levels of nested objects an example shows
+SHAPED = frozenset(
+    {"const", "example", "format", "pattern"}
+)  # what says more of a text than its field's name
+REPLAYED = {
+    "description": "This is the stored answer of the first request with this Idempotency-Key.",
+    "schema": {"type": "string", "const": "true"},
+}
 Json = dict[str, Any]
 
 # By format, then by type: values that look like the real ones.
@@ -40,6 +50,8 @@ class DocumentedApi(Api):
     start, and workers, commands and most tests never ask.
     """
 
+    ERROR_SCHEMA = ErrorSchema
+
     def __init__(self, app: Flask) -> None:
         self._undescribed: list[Any] = []
         super().__init__(app)
@@ -57,6 +69,9 @@ class DocumentedApi(Api):
             blp.register_views_in_doc(self, self._app, self.spec, name=blp.name, parameters=None)
             self.spec.tag({"name": blp.name, "description": blp.description})
         self._undescribed = []
+        for (schema, *_), name in self.ma_plugin.converter.refs.items():
+            if schema.__doc__:
+                self.spec.components.schemas[name]["description"] = inspect.cleandoc(schema.__doc__)
         return self.spec
 
     def _openapi_json(self) -> Response:
@@ -93,25 +108,38 @@ def _visible(item: Json) -> Json:
 
 
 def _complete(spec: Json, path: str, method: str, operation: Json) -> None:
-    responses: Json = operation.setdefault("responses", {})
-    if not any(str(status).startswith("4") for status in responses):
-        responses["404"] = {"$ref": "#/components/responses/DEFAULT_ERROR"}
-    for status in _other_refusals(method, operation):
-        responses.setdefault(str(status), _refusal(spec, HTTPStatus(status)))
+    operation["responses"] = _answers(spec, method, operation)
     for parameter in operation.get("parameters", ()):
         parameter["schema"] = _without_null(parameter.get("schema", {}))
-    operation["responses"] = dict(sorted(responses.items()))
     body = operation.get("requestBody", {})
     own = examples.BODIES.get(operation.get("operationId", ""))
     for kind, content in body.get("content", {}).items():
         if own is not None or kind == "text/csv":
             content["example"] = examples.CSV if kind == "text/csv" else own
-    for holder in (body, *responses.values()):
+    for holder in (body, *operation["responses"].values()):
         for content in holder.get("content", {}).values():
             if "example" not in content and "schema" in content:
                 content["example"] = example(spec, content["schema"])
     if links := dict(_links(spec, path, operation)):
-        responses["201"]["links"] = links
+        operation["responses"]["201"]["links"] = links
+
+
+def _answers(spec: Json, method: str, operation: Json) -> Json:
+    """Return all answers of an operation; those that views describe in words alone get body and headers."""
+    responses: Json = operation.get("responses", {})
+    if not any(str(status).startswith("4") for status in responses):
+        responses["404"] = {"$ref": "#/components/responses/DEFAULT_ERROR"}
+    for refusal in _other_refusals(method, operation):
+        responses.setdefault(str(refusal), _refusal(spec, HTTPStatus(refusal)))
+    takes_key = any(each.get("name") == "Idempotency-Key" for each in operation.get("parameters", ()))
+    for status, answer in responses.items():
+        if "$ref" in answer:
+            continue
+        if str(status)[0] in "45" and "content" not in answer:
+            answer["content"] = copy.deepcopy(spec["components"]["responses"]["DEFAULT_ERROR"]["content"])
+        if str(status)[0] == "2" and takes_key:
+            answer["headers"] = answer.get("headers", {}) | {"Idempotency-Replayed": REPLAYED}
+    return dict(sorted(responses.items()))
 
 
 def _without_null(schema: Json) -> Json:
@@ -189,7 +217,22 @@ def _object(spec: Json, schema: Mapping[str, Any], depth: int) -> Json:
     members = schema.get("properties", {})
     if depth > MAX_DEPTH:
         members = {name: members[name] for name in schema.get("required", ()) if name in members}
-    return {name: example(spec, member, depth=depth + 1) for name, member in members.items()}
+    return {name: _member(spec, name, member, depth + 1) for name, member in members.items()}
+
+
+def _member(spec: Json, name: str, schema: Mapping[str, Any], depth: int) -> Any:
+    """Return what a member of this name usually holds if its schema takes that, else what the schema says."""
+    if name in examples.USUAL and _takes(schema, examples.USUAL[name]):
+        return examples.USUAL[name]
+    return example(spec, schema, depth=depth)
+
+
+def _takes(schema: Mapping[str, Any], value: str | None) -> bool:
+    if value is None:
+        return "null" in schema.get("type", ()) or {"type": "null"} in schema.get("anyOf", ())
+    if "enum" in schema:
+        return value in schema["enum"]
+    return "string" in schema.get("type", ()) and SHAPED.isdisjoint(schema)
 
 
 def _scalar(schema: Mapping[str, Any], kind: str) -> Any:

@@ -10,7 +10,7 @@ from flask import Response
 from app.models import Attempt, Target
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import once, once_streamed, wanted_version
+from app.routes.idempotency import ETAG, once, once_streamed, tagged, wanted_version
 from app.schemas.base import PageQuerySchema, page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
 from app.schemas.stats import FiguresSchema
@@ -25,6 +25,7 @@ from app.schemas.targets import (
 from app.services import edits, removal, stats, targets, worklist
 from app.services.stats import Figures
 
+Tagged = tuple[Target, dict[str, str]]
 blp = Blueprint("targets", __name__, description="Targets: a post on one channel, with its own state.")
 
 
@@ -39,10 +40,10 @@ def list_targets(query: dict[str, Any]) -> Page[Target]:
 
 @blp.get("/targets/<uuid:target_id>")
 @blp.requires(role="viewer", scope="read")
-@blp.response(200, TargetSchema)
-def get_target(target_id: uuid.UUID) -> Target:
+@blp.response(200, TargetSchema, headers=ETAG)
+def get_target(target_id: uuid.UUID) -> Tagged | Response:
     """Get a target."""
-    return targets.show(principal(), target_id)
+    return tagged(targets.show(principal(), target_id))
 
 
 @blp.get("/targets/<uuid:target_id>/attempts")
@@ -58,23 +59,25 @@ def list_target_attempts(query: dict[str, Any], target_id: uuid.UUID) -> Page[At
 @blp.requires(role="editor", scope="write")
 @blp.arguments(TargetChangesSchema)
 @blp.arguments(IfMatchHeaderSchema, location="headers")
-@blp.response(200, TargetSchema)
-def update_target(body: Any, headers: dict[str, Any], target_id: uuid.UUID) -> Target:
+@blp.response(200, TargetSchema, headers=ETAG)
+def update_target(body: Any, headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Change a target that has not gone out, or what a failed one says before it is tried again."""
     version = wanted_version(headers["if_match"])
-    return edits.edit_target(principal(), target_id, body, version=version)
+    return tagged(edits.edit_target(principal(), target_id, body, version=version))
 
 
 @blp.post("/targets/<uuid:target_id>/cancel")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
-@blp.response(200, TargetSchema)
-def cancel_target(headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+@blp.response(200, TargetSchema, headers=ETAG)
+def cancel_target(headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Stop a target, as long as it has not gone out."""
-    return once(
-        headers["idempotency_key"],
-        lambda remember: targets.cancel(principal(), target_id, remember=remember),
-        schema=TargetSchema,
+    return tagged(
+        once(
+            headers["idempotency_key"],
+            lambda remember: targets.cancel(principal(), target_id, remember=remember),
+            schema=TargetSchema,
+        )
     )
 
 
@@ -82,14 +85,16 @@ def cancel_target(headers: dict[str, Any], target_id: uuid.UUID) -> Target | Res
 @blp.requires(role="editor", scope="publish")
 @blp.arguments(RetrySchema, required=False)
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
-@blp.response(200, TargetSchema)
-def retry_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+@blp.response(200, TargetSchema, headers=ETAG)
+def retry_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Give a failed or missed target another try, now or at a time."""
     at = body.get("scheduled_at")
-    return once(
-        headers["idempotency_key"],
-        lambda remember: targets.retry(principal(), target_id, scheduled_at=at, remember=remember),
-        schema=TargetSchema,
+    return tagged(
+        once(
+            headers["idempotency_key"],
+            lambda remember: targets.retry(principal(), target_id, scheduled_at=at, remember=remember),
+            schema=TargetSchema,
+        )
     )
 
 
@@ -104,13 +109,15 @@ def get_target_stats(target_id: uuid.UUID) -> Figures:
 @blp.post("/targets/<uuid:target_id>/remove")
 @blp.requires(role="editor", scope="publish")
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
-@blp.response(200, TargetSchema)
-def remove_target(headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+@blp.response(200, TargetSchema, headers=ETAG)
+def remove_target(headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Delete the published post at its platform, where the platform allows that."""
-    return once_streamed(
-        headers["idempotency_key"],
-        lambda remember: removal.remove(principal(), target_id, remember=remember),
-        schema=TargetSchema,
+    return tagged(
+        once_streamed(
+            headers["idempotency_key"],
+            lambda remember: removal.remove(principal(), target_id, remember=remember),
+            schema=TargetSchema,
+        )
     )
 
 
@@ -118,11 +125,13 @@ def remove_target(headers: dict[str, Any], target_id: uuid.UUID) -> Target | Res
 @blp.requires(role="editor", scope="publish")
 @blp.arguments(ResolutionSchema)
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
-@blp.response(200, TargetSchema)
-def resolve_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Target | Response:
+@blp.response(200, TargetSchema, headers=ETAG)
+def resolve_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Say what became of a target whose end is not known, after looking at the account."""
-    return once(
-        headers["idempotency_key"],
-        lambda remember: targets.resolve(principal(), target_id, **body, remember=remember),
-        schema=TargetSchema,
+    return tagged(
+        once(
+            headers["idempotency_key"],
+            lambda remember: targets.resolve(principal(), target_id, **body, remember=remember),
+            schema=TargetSchema,
+        )
     )

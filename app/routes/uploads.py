@@ -164,6 +164,7 @@ def delete_upload(upload_id: uuid.UUID) -> None:
 @blp.requires(role="editor", scope="write")
 @blp.arguments(PartNumbersSchema)
 @blp.response(200, SignedPartsSchema)
+@blp.alt_response(410, description="The upload failed or was ended.")
 def sign_upload_parts(body: dict[str, list[int]], upload_id: uuid.UUID) -> dict[str, Any]:
     """Get an address for each part to PUT it to; ask again for those that expired."""
     return {"data": uploads_multipart.sign(principal(), upload_id, body["part_numbers"])}
@@ -173,6 +174,7 @@ def sign_upload_parts(body: dict[str, list[int]], upload_id: uuid.UUID) -> dict[
 @blp.requires(role="viewer", scope="read")
 @blp.response(200, PartsSchema)
 @blp.alt_response(409, description="This upload has no parts of its own.")
+@blp.alt_response(410, description="The upload failed or was ended.")
 def list_upload_parts(upload_id: uuid.UUID) -> dict[str, Any]:
     """List the parts the bucket has, to go on with the others."""
     return {"data": uploads_multipart.parts(principal(), upload_id)}

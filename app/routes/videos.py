@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import once, once_streamed, wanted_version
+from app.routes.idempotency import ETAG, once, once_streamed, tagged, wanted_version
 from app.routes.incoming import form_documentation, incoming_picture, incoming_video, picture_documentation
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
@@ -25,17 +25,17 @@ from app.services import videos
 from app.services.videos import VideoView
 
 blp = Blueprint("videos", __name__, description="Videos: sent once, used by any number of posts.")
-Answer = tuple[VideoView, int, dict[str, str]]
+Tagged = tuple[VideoView, dict[str, str]]
 
 
 @blp.post("/videos")
 @blp.requires(role="editor", scope="write", body_limit=None)
 @blp.arguments(NewVideoQuerySchema, location="query")
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
-@blp.response(201, VideoSchema)
+@blp.response(201, VideoSchema, headers=ETAG)
 @blp.alt_response(503, description="As many files come in as can be received at once; see Retry-After.")
 @blp.doc(requestBody=form_documentation())
-def create_video(query: dict[str, str], headers: dict[str, Any]) -> Answer | Response:
+def create_video(query: dict[str, str], headers: dict[str, Any]) -> Tagged | Response:
     """Send a video, as the body itself or as the `file` of a form.
 
     It is measured afterwards: `state` goes from `processing` to `ready` or `rejected`. Posts may name it at once.
@@ -46,9 +46,8 @@ def create_video(query: dict[str, str], headers: dict[str, Any]) -> Answer | Res
         schema=VideoSchema,
         status=201,
     )
-    if isinstance(made, Response):
-        return made
-    return made, 201, {"Location": f"{request.path}/{made.id}"} | _etag(made)
+    id_ = made.get_json()["id"] if isinstance(made, Response) else made.id
+    return tagged(made, Location=f"{request.path}/{id_}")
 
 
 @blp.get("/videos")
@@ -62,25 +61,23 @@ def list_videos(query: dict[str, Any]) -> Page[VideoView]:
 
 @blp.get("/videos/<uuid:video_id>")
 @blp.requires(role="viewer", scope="read")
-@blp.response(200, VideoSchema)
-def get_video(video_id: uuid.UUID) -> Answer:
+@blp.response(200, VideoSchema, headers=ETAG)
+def get_video(video_id: uuid.UUID) -> Tagged | Response:
     """Get a video: its state, its measured facts, links to the file and a picture."""
-    found = videos.get(principal(), video_id)
-    return found, 200, _etag(found)
+    return tagged(videos.get(principal(), video_id))
 
 
 @blp.patch("/videos/<uuid:video_id>")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(VideoChangesSchema)
 @blp.arguments(IfMatchHeaderSchema, location="headers")
-@blp.response(200, VideoSchema)
-def edit_video(body: dict[str, str], headers: dict[str, Any], video_id: uuid.UUID) -> Answer:
+@blp.response(200, VideoSchema, headers=ETAG)
+def edit_video(body: dict[str, str], headers: dict[str, Any], video_id: uuid.UUID) -> Tagged | Response:
     """Change title or description. Posts made already keep their texts.
 
     With `If-Match` only if nobody else changed it since it was read.
     """
-    changed = videos.edit(principal(), video_id, body, version=wanted_version(headers["if_match"]))
-    return changed, 200, _etag(changed)
+    return tagged(videos.edit(principal(), video_id, body, version=wanted_version(headers["if_match"])))
 
 
 @blp.delete("/videos/<uuid:video_id>")
@@ -94,16 +91,18 @@ def delete_video(video_id: uuid.UUID) -> None:
 @blp.post("/videos/<uuid:video_id>/archive")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
-@blp.response(200, VideoSchema)
-def archive_video(headers: dict[str, Any], video_id: uuid.UUID) -> VideoView | Response:
+@blp.response(200, VideoSchema, headers=ETAG)
+def archive_video(headers: dict[str, Any], video_id: uuid.UUID) -> Tagged | Response:
     """Let go of a video's file; its facts, its thumbnail and its posts stay.
 
     Refused while posts that are not done use it. RETAIN_ORIGINALS_DAYS does the same by itself.
     """
-    return once(
-        headers["idempotency_key"],
-        lambda remember: videos.archive(principal(), video_id, remember=remember),
-        schema=VideoSchema,
+    return tagged(
+        once(
+            headers["idempotency_key"],
+            lambda remember: videos.archive(principal(), video_id, remember=remember),
+            schema=VideoSchema,
+        )
     )
 
 
@@ -126,26 +125,22 @@ def get_video_thumbnail(video_id: uuid.UUID) -> ResponseReturnValue:
 @blp.put("/videos/<uuid:video_id>/thumbnail")
 @blp.requires(role="editor", scope="write")
 @blp.arguments(ThumbnailChoiceSchema)
-@blp.response(202, VideoSchema)
-def choose_video_thumbnail(body: dict[str, Any], video_id: uuid.UUID) -> VideoView:
+@blp.response(202, VideoSchema, headers=ETAG)
+def choose_video_thumbnail(body: dict[str, Any], video_id: uuid.UUID) -> Tagged | Response:
     """Choose the frame a video is shown by. It is taken afterwards: see `thumbnail_pending`.
 
     Posts whose options say so use it as their cover.
     """
-    return videos.choose_thumbnail(principal(), video_id, at_seconds=body["at_seconds"])
+    return tagged(videos.choose_thumbnail(principal(), video_id, at_seconds=body["at_seconds"]))
 
 
 @blp.put("/videos/<uuid:video_id>/thumbnail/image")
 @blp.requires(role="editor", scope="write", body_limit=None)
-@blp.response(200, VideoSchema)
+@blp.response(200, VideoSchema, headers=ETAG)
 @blp.doc(requestBody=picture_documentation())
-def put_video_thumbnail(video_id: uuid.UUID) -> VideoView:
+def put_video_thumbnail(video_id: uuid.UUID) -> Tagged | Response:
     """Send a picture to show a video by: a JPEG or PNG as the body.
 
     It is decoded and written anew as a JPEG of at most 1920 pixels; what else was in the file is gone.
     """
-    return videos.put_thumbnail(principal(), video_id, lambda: incoming_picture(request))
-
-
-def _etag(view: VideoView) -> dict[str, str]:
-    return {"ETag": f'"{view.version}"'}
+    return tagged(videos.put_thumbnail(principal(), video_id, lambda: incoming_picture(request)))

@@ -7,7 +7,9 @@ from typing import Any
 from marshmallow import fields, validate
 
 from app.schemas.base import Schema
-from app.schemas.posts import PostSchema, PreviewSchema
+from app.schemas.errors import ErrorBodySchema
+from app.schemas.options import AsGiven
+from app.schemas.posts import NewPostSchema, PostSchema, PreviewSchema
 from app.services.bulk import MOST, Answer
 
 
@@ -27,10 +29,18 @@ class ImportQuerySchema(Schema):
 
 class BulkSchema(Schema):
     posts = fields.List(
-        fields.Dict(keys=fields.String(), metadata={"description": "As the body of `POST /posts`."}),
+        AsGiven(
+            NewPostSchema,
+            fields.Dict(keys=fields.String()),
+            metadata={"description": "As the body of `POST /posts`, and each is judged alone."},
+        ),
         required=True,
         validate=validate.Length(1, MOST),
     )
+
+
+# Stored, or of a dry run; null beside an error.
+POST = [{"$ref": f"#/components/schemas/{name}"} for name in ("Post", "Preview")] + [{"type": "null"}]
 
 
 class ItemSchema(Schema):
@@ -38,8 +48,8 @@ class ItemSchema(Schema):
 
     index = fields.Integer(required=True)
     status = fields.Integer(required=True)
-    post = fields.Method("_post", allow_none=True, required=True, metadata={"type": "object"})
-    error = fields.Dict(allow_none=True, required=True)
+    post = fields.Method("_post", required=True, metadata={"anyOf": POST})
+    error = fields.Nested(ErrorBodySchema, allow_none=True, required=True)
 
     def _post(self, answer: Answer) -> Any:
         if answer.post is None:
@@ -57,4 +67,8 @@ class BulkAnswerSchema(Schema):
 
 
 class ExportQuerySchema(Schema):
-    format = fields.String(load_default="csv", validate=validate.OneOf(("csv", "jsonl")))
+    format = fields.String(
+        load_default="csv",
+        validate=validate.OneOf(("csv", "jsonl")),
+        metadata={"description": "csv with a header, or jsonl: an object a line."},
+    )

@@ -15,7 +15,11 @@ class ChannelsQuerySchema(PageQuerySchema):
         validate=validate.OneOf(STATUSES),
         metadata={"description": "Without it: all but disconnected ones."},
     )
-    platform = fields.String(load_default=None, validate=validate.Length(1, 50))
+    platform = fields.String(
+        load_default=None,
+        validate=validate.Length(1, 50),
+        metadata={"description": "Only channels of this platform; see GET /platforms."},
+    )
 
 
 class ChannelNameSchema(Schema):

@@ -9,6 +9,7 @@ from marshmallow import fields, validate
 from app.platforms import registry
 from app.schemas.base import Instant, Schema
 from app.schemas.channels import ChannelSchema
+from app.schemas.errors import ErrorBodySchema
 
 STATUSES = ("pending", "exchanging", "authorized", "completed", "failed")
 
@@ -61,7 +62,7 @@ class ConnectionSchema(Schema):
         required=True,
         metadata={"description": "Once authorized: the accounts to choose from, for `choice_ids`."},
     )
-    error = fields.Dict(allow_none=True, required=True)
+    error = fields.Nested(ErrorBodySchema, allow_none=True, required=True)
     expires_at = Instant(required=True)
     created_at = Instant(required=True)
     completed_at = Instant(allow_none=True, required=True)

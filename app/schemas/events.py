@@ -20,7 +20,11 @@ class EventsQuerySchema(Schema):
             "description": "`pagination.next_cursor` of the page before, as in other lists. The same as `after`."
         },
     )
-    limit = fields.Integer(load_default=DEFAULT_PAGE, validate=validate.Range(1, MAX_PAGE))
+    limit = fields.Integer(
+        load_default=DEFAULT_PAGE,
+        validate=validate.Range(1, MAX_PAGE),
+        metadata={"description": f"Rows a page, 1 to {MAX_PAGE}."},
+    )
 
     @post_load
     def _take_either(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:

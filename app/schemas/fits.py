@@ -9,6 +9,7 @@ from marshmallow import ValidationError, fields, validate, validates_schema
 from app.domain.recipe import Fit, Work
 from app.schemas.base import Instant, Schema
 from app.schemas.channels import ChannelNameSchema
+from app.schemas.errors import ErrorBodySchema
 
 LONGEST = 86_400.0  # seconds; no video is longer
 STATES = ("ok", "fixable", "impossible")
@@ -101,7 +102,7 @@ class RenditionSchema(Schema):
     progress = fields.Float(required=True, metadata={"description": "Percent.", "example": 42.0})
     remaining_seconds = fields.Float(required=True, allow_none=True)
     size_bytes = fields.Integer(required=True, allow_none=True)
-    error = fields.Dict(required=True, allow_none=True)
+    error = fields.Nested(ErrorBodySchema, required=True, allow_none=True)
     file_url = fields.Url(required=True, allow_none=True)
     created_at = Instant(required=True)
     updated_at = Instant(required=True)

@@ -11,7 +11,16 @@ from app.domain.schedule import Schedule
 from app.models import Post
 from app.schemas.base import Instant, PageQuerySchema, Schema
 from app.schemas.fits import FitSchema, VerdictSchema
-from app.schemas.targets import MAX_CAPTION, MAX_TITLE, STATUSES, TIME, NewTargetSchema, TargetSchema
+from app.schemas.options import post_options
+from app.schemas.targets import (
+    MAX_CAPTION,
+    MAX_TITLE,
+    OVER_QUOTA,
+    STATUSES,
+    TIME,
+    NewTargetSchema,
+    TargetSchema,
+)
 from app.schemas.videos import VideoTextsSchema
 
 MAX_TARGETS = 50
@@ -40,7 +49,9 @@ class PostTextsSchema(Schema):
         validate=validate.Length(max=MAX_CAPTION),
         metadata={"description": "Else the video's description."},
     )
-    video_id = fields.UUID(allow_none=True)
+    video_id = fields.UUID(
+        allow_none=True, metadata={"description": "A video of this workspace; it may still be measured."}
+    )
     scheduled_at = fields.String(
         allow_none=True,
         validate=validate.Length(1, 64),
@@ -54,18 +65,18 @@ class PostTextsSchema(Schema):
     timezone = fields.String(
         allow_none=True, validate=validate.Length(1, 64), metadata={"description": "Such as Europe/Berlin."}
     )
-    publish_now = fields.Boolean()
-    draft = fields.Boolean()
+    publish_now = fields.Boolean(metadata={"description": "Instead of a time: as soon as it is ready."})
+    draft = fields.Boolean(metadata={"description": "Keep it; it goes nowhere before it has a time."})
     late_until = fields.String(
         allow_none=True,
         validate=validate.Length(1, 64),
         metadata={"description": "Until when it is worth publishing late. " + TIME, "format": "date-time"},
     )
-    if_over_quota = fields.String(validate=validate.OneOf(("fail", "defer")))
-    options = fields.Dict(
-        keys=fields.String(),
-        values=fields.Dict(keys=fields.String()),
-        metadata={"description": "By platform: {<platform>: {...}}; see GET /platforms."},
+    if_over_quota = fields.String(
+        validate=validate.OneOf(("fail", "defer")), metadata={"description": OVER_QUOTA}
+    )
+    options = post_options(
+        metadata={"description": "By platform: {<platform>: {...}}; GET /platforms has their defaults."}
     )
     fit = fields.Nested(
         FitSchema,
@@ -148,7 +159,9 @@ class RepostSchema(Schema):
         validate=validate.Length(1, 64),
         metadata={"description": "Until when it is worth publishing late. " + TIME, "format": "date-time"},
     )
-    if_over_quota = fields.String(validate=validate.OneOf(("fail", "defer")))
+    if_over_quota = fields.String(
+        validate=validate.OneOf(("fail", "defer")), metadata={"description": OVER_QUOTA}
+    )
 
 
 class NewPostQuerySchema(Schema):
@@ -159,7 +172,11 @@ class NewPostQuerySchema(Schema):
 
 
 class PostsQuerySchema(PageQuerySchema):
-    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
+    status = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATUSES),
+        metadata={"description": "Only posts of this status; without it all."},
+    )
     sort = fields.String(
         load_default="-created_at",
         validate=validate.OneOf(("-created_at", "created_at")),
@@ -185,14 +202,22 @@ class PostSchema(Schema):
             "description": "What became of a local time that is skipped or comes twice.",
         },
     )
-    late_until = Instant(allow_none=True, required=True)
-    options = fields.Dict(required=True)
+    late_until = Instant(
+        allow_none=True,
+        required=True,
+        metadata={"description": "As it was asked for; null: see each target's."},
+    )
+    options = fields.Dict(
+        values=fields.Dict(), required=True, metadata={"description": "By platform, as they were given."}
+    )
     fit = fields.Nested(FitSchema, allow_none=True, required=True)
     labels = fields.List(fields.String(), required=True)
     metadata = fields.Dict(attribute="details", required=True)
     targets = fields.List(fields.Nested(TargetSchema), required=True)
-    created_by = fields.UUID(allow_none=True, required=True)
-    created_via = fields.String(required=True)
+    created_by = fields.UUID(
+        allow_none=True, required=True, metadata={"description": "A person's id; null: not known any more."}
+    )
+    created_via = fields.String(required=True, metadata={"description": "api: by a login; or api_key."})
     version = fields.Integer(
         required=True, metadata={"description": "Raised by edits; send it as If-Match to edit what you saw."}
     )
@@ -209,7 +234,16 @@ class PreviewTargetSchema(TargetSchema):
     """A target that was not stored: what has no value before that is left out."""
 
     class Meta(Schema.Meta):
-        exclude = (*NOT_STORED, "post_id", "retries", "progress_bytes", "rendition", "steps", "attempts_url")
+        exclude = (
+            *NOT_STORED,
+            "post_id",
+            "retries",
+            "progress_bytes",
+            "rendition",
+            "steps",
+            "attempts_url",
+            "version",
+        )
 
     verdict = fields.Nested(
         VerdictSchema,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from marshmallow import fields
 
 from app.schemas.base import Instant, Schema
+from app.schemas.errors import TargetError
 from app.schemas.targets import AttemptSchema
 
 
@@ -47,7 +48,7 @@ class ReceiptSchema(Schema):
     permalink = fields.String(allow_none=True, required=True)
     guarantee = fields.String(required=True)
     guarantee_text = fields.String(required=True)
-    error = fields.Dict(allow_none=True, required=True)
+    error = TargetError()
     attempts = fields.List(
         fields.Nested(AttemptSchema),
         required=True,

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import fields
 
 from app.schemas.base import Instant, Schema
+from app.schemas.errors import TargetError
 
 NOT_TOLD = {"description": "null: the platform does not tell it, or not yet. Never 0 instead."}
 
@@ -37,8 +38,6 @@ class FiguresSchema(Schema):
         required=True,
         metadata={"description": "What else the platform tells, by its own names."},
     )
-    error = fields.Dict(
-        required=True,
-        allow_none=True,
-        metadata={"description": "Why there are no newer figures, if the platform was asked in vain."},
+    error = TargetError(
+        metadata={"description": "Why there are no newer figures, if the platform was asked in vain."}
     )

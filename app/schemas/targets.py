@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, get_args
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
-from app import clock
 from app.domain.target_state import STATUS, TRANSITIONS, Status
 from app.extensions import settings
 from app.models import Target
+from app.platforms.base import GUARANTEES
 from app.schemas.base import Instant, PageQuerySchema, Schema
 from app.schemas.channels import ChannelNameSchema
+from app.schemas.errors import AttemptErrorSchema, TargetError
 from app.schemas.fits import FitSchema, RenditionSchema
+from app.schemas.options import target_options
 from app.services import renditions
 from app.services.platforms import registry
 
@@ -21,6 +22,7 @@ STATUSES = get_args(Status)
 HOLDS = ("paused", "reconnect", "quota", "media", "approval")
 MAX_TITLE = 500
 MAX_CAPTION = 70_000  # beyond every platform's own limit, which is what counts
+OVER_QUOTA = "When the platform takes no more in this window: fail, or defer it to the next."
 TIME = "An instant with its offset, such as 2027-01-31T18:00:00+01:00."
 
 
@@ -35,9 +37,7 @@ class TargetTextsSchema(Schema):
         metadata={"description": TIME, "format": "date-time"},
     )
     video_id = fields.UUID(allow_none=True)
-    options = fields.Dict(
-        keys=fields.String(), metadata={"description": "Over the post's options for this platform."}
-    )
+    options = target_options(metadata={"description": "Over the post's options for this platform."})
     fit = fields.Nested(
         FitSchema,
         allow_none=True,
@@ -57,10 +57,14 @@ class TargetChangesSchema(TargetTextsSchema):
 
 
 class TargetsQuerySchema(PageQuerySchema):
-    status = fields.String(load_default=None, validate=validate.OneOf(STATUSES))
-    channel_id = fields.UUID(load_default=None)
-    due_from = Instant(load_default=None)
-    due_to = Instant(load_default=None, metadata={"description": "Exclusive."})
+    status = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATUSES),
+        metadata={"description": "Only targets of this status; without it all."},
+    )
+    channel_id = fields.UUID(load_default=None, metadata={"description": "Only this channel's."})
+    due_from = Instant(load_default=None, metadata={"description": "Inclusive; an instant with its offset."})
+    due_to = Instant(load_default=None, metadata={"description": "Exclusive; an instant with its offset."})
     needs_action = fields.Boolean(
         load_default=None, metadata={"description": "Those that go no further without a person."}
     )
@@ -105,7 +109,7 @@ class StepSchema(Schema):
         },
     )
     result = fields.Dict(allow_none=True, required=True)
-    error = fields.Dict(allow_none=True, required=True)
+    error = TargetError()
 
 
 class WarningSchema(Schema):
@@ -114,6 +118,13 @@ class WarningSchema(Schema):
     code = fields.String(required=True, metadata={"example": "GRANT_ENDS_BEFORE_DUE"})
     message = fields.String(required=True)
     details = fields.Dict(required=True)
+
+
+class _Rendition(fields.Nested):
+    def get_value(self, obj: Any, *_args: Any, **_kwargs: Any) -> Any:
+        if obj.rendition_id is None or obj.rendition is None:
+            return None
+        return renditions.shown(obj.rendition, obj.rendition.video)
 
 
 class TargetSchema(Schema):
@@ -137,8 +148,12 @@ class TargetSchema(Schema):
         validate=validate.OneOf(HOLDS),
         metadata={"description": "What stops it."},
     )
-    hold_until = Instant(allow_none=True, required=True)
-    due_at = Instant(allow_none=True, required=True)
+    hold_until = Instant(
+        allow_none=True, required=True, metadata={"description": "null: until what holds it is gone."}
+    )
+    due_at = Instant(
+        allow_none=True, required=True, metadata={"description": "When it is to go out; null: a draft."}
+    )
     late_until = Instant(
         allow_none=True,
         required=True,
@@ -148,31 +163,54 @@ class TargetSchema(Schema):
         allow_none=True, required=True, metadata={"description": "When the machine looks at it next."}
     )
     video_id = fields.UUID(required=True)
-    title = fields.String(allow_none=True, required=True)
-    caption = fields.String(allow_none=True, required=True)
-    options = fields.Dict(required=True)
+    title = fields.String(allow_none=True, required=True, metadata={"description": "null: the post's."})
+    caption = fields.String(allow_none=True, required=True, metadata={"description": "null: the post's."})
+    options = fields.Dict(
+        required=True, metadata={"description": "Over the post's for this platform, as they were given."}
+    )
     fit = fields.Nested(FitSchema, allow_none=True, required=True)
-    rendition = fields.Method(
-        "_rendition",
+    rendition = _Rendition(
+        RenditionSchema,
         allow_none=True,
         required=True,
         metadata={
-            "type": ["object", "null"],
-            "description": "What goes out instead of the original, as in GET /videos/{id}; null: the original.",
+            "description": "What goes out instead of the original, as in GET /videos/{id}; null: the original."
         },
     )
-    if_over_quota = fields.String(required=True)
+    if_over_quota = fields.String(
+        required=True,
+        validate=validate.OneOf(("fail", "defer")),
+        metadata={"description": OVER_QUOTA},
+    )
     guarantee = fields.Function(
         lambda target: registry().get(target.platform).guarantee,
         required=True,
-        metadata={"type": "string", "description": "See GET /platforms."},
+        metadata={
+            "type": "string",
+            "enum": list(GUARANTEES),
+            "description": "What the platform's protocol lets us promise; GET /platforms says it in words.",
+        },
     )
-    progress_bytes = fields.Integer(required=True)
-    retries = fields.Integer(required=True)
-    published_at = Instant(allow_none=True, required=True)
-    remote_id = fields.String(allow_none=True, required=True)
-    permalink = fields.String(allow_none=True, required=True)
-    error = fields.Method("_error", allow_none=True, required=True, metadata={"type": "object"})
+    progress_bytes = fields.Integer(
+        required=True, metadata={"description": "How many bytes the platform has."}
+    )
+    retries = fields.Integer(
+        required=True, metadata={"description": "How often the present step was put off."}
+    )
+    published_at = Instant(
+        allow_none=True, required=True, metadata={"description": "When the platform was known to have it."}
+    )
+    remote_id = fields.String(
+        allow_none=True, required=True, metadata={"description": "The post's id at the platform."}
+    )
+    permalink = fields.String(
+        allow_none=True,
+        required=True,
+        metadata={"description": "Where people see it; null: not known (yet)."},
+    )
+    error = TargetError(
+        metadata={"description": "What went wrong, or why it waits; null: nothing that is known."}
+    )
     steps = fields.List(
         fields.Nested(StepSchema),
         required=True,
@@ -186,28 +224,18 @@ class TargetSchema(Schema):
             "description": "What may keep it from going out. null in lists, where it is not worked out."
         },
     )
+    version = fields.Integer(
+        required=True,
+        metadata={
+            "description": "The post's, raised by edits of the post or any of its targets; for If-Match."
+        },
+    )
     attempts_url = fields.Method("_attempts_url", required=True, metadata={"type": "string", "format": "uri"})
     created_at = Instant(required=True)
     updated_at = Instant(required=True)
 
-    def _error(self, target: Target) -> dict[str, Any] | None:
-        """Return the inner object of the envelope, with how many seconds to wait, if that is known."""
-        if target.error is None:
-            return None
-        retry_at = target.error.get("retry_at")
-        return {**target.error, "retry_after": _seconds_until(retry_at) if retry_at else None}
-
-    def _rendition(self, target: Target) -> Any:
-        if target.rendition_id is None or target.rendition is None:
-            return None
-        return RenditionSchema().dump(renditions.shown(target.rendition, target.rendition.video))
-
     def _attempts_url(self, target: Target) -> str:
         return f"{settings().public_url.rstrip('/')}/api/v1/targets/{target.id}/attempts"
-
-
-def _seconds_until(instant: str) -> int:
-    return max(0, round((datetime.fromisoformat(instant) - clock.now()).total_seconds()))
 
 
 class AttemptSchema(Schema):
@@ -221,5 +249,7 @@ class AttemptSchema(Schema):
     outcome = fields.String(
         allow_none=True, required=True, metadata={"description": "None: its end was never written down."}
     )
-    error = fields.Dict(allow_none=True, required=True)
-    details = fields.Dict(required=True)
+    error = fields.Nested(AttemptErrorSchema, allow_none=True, required=True)
+    details = fields.Dict(
+        required=True, metadata={"description": "`calls`: each with its status and both sides' request ids."}
+    )

@@ -7,6 +7,8 @@ from typing import Any
 from marshmallow import ValidationError, fields, validate, validates_schema
 
 from app.schemas.base import Instant, PageQuerySchema, Schema
+from app.schemas.errors import ErrorBodySchema
+from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.schemas.videos import VideoTextsSchema
 from app.services.uploads_shown import KINDS, STATES
 
@@ -14,7 +16,11 @@ TUS_VERSION = "1.0.0"
 
 
 class UploadsQuerySchema(PageQuerySchema):
-    state = fields.String(load_default=None, validate=validate.OneOf(STATES))
+    state = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATES),
+        metadata={"description": "Only uploads in this state; without it all."},
+    )
 
 
 class NewUploadSchema(VideoTextsSchema):
@@ -69,10 +75,9 @@ class PartsSchema(Schema):
     data = fields.List(fields.Nested(PartSchema), required=True)
 
 
-class NewUploadHeadersSchema(Schema):
+class NewUploadHeadersSchema(IdempotencyHeaderSchema):
     """What a tus client sends to begin an upload; without `Tus-Resumable` the body says what is wanted."""
 
-    idempotency_key = fields.String(data_key="Idempotency-Key", load_default=None)
     tus_resumable = fields.String(
         data_key="Tus-Resumable",
         load_default=None,
@@ -126,7 +131,7 @@ class UploadSchema(Schema):
     total_bytes = fields.Integer(required=True, allow_none=True)
     filename = fields.String(required=True)
     video_id = fields.UUID(required=True, allow_none=True)
-    error = fields.Dict(required=True, allow_none=True)
+    error = fields.Nested(ErrorBodySchema, required=True, allow_none=True)
     source_host = fields.String(
         required=True, allow_none=True, metadata={"description": "Where an import comes from."}
     )

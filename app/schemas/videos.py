@@ -6,10 +6,20 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, validate, validates_schema
 
+from app.domain.video_spec import VideoFacts
 from app.domain.video_state import STATES
 from app.schemas.base import Instant, PageQuerySchema, Schema
+from app.schemas.errors import ErrorBodySchema
 from app.schemas.fits import RenditionSchema
+from app.schemas.records import record_schema
 
+FactsSchema = record_schema(
+    VideoFacts,
+    "VideoFacts",
+    "Bytes, seconds, bits and frames a second. `width` and `height` as shown, `coded_*` as stored. null: the file "
+    "does not have it, or does not say.",
+    stored=True,
+)
 MAX_TITLE = 500
 MAX_DESCRIPTION = 10_000
 
@@ -76,8 +86,12 @@ class VideoSchema(Schema):
             "gone, what is known of it stays."
         },
     )
-    facts = fields.Dict(allow_none=True, required=True, metadata={"description": "What was measured."})
-    error = fields.Dict(allow_none=True, required=True, metadata={"description": "Why it was rejected."})
+    facts = fields.Nested(
+        FactsSchema, allow_none=True, required=True, metadata={"description": "What was measured."}
+    )
+    error = fields.Nested(
+        ErrorBodySchema, allow_none=True, required=True, metadata={"description": "Why it was rejected."}
+    )
     duplicate_of = fields.UUID(
         allow_none=True, required=True, metadata={"description": "An earlier video with the same bytes."}
     )

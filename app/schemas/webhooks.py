@@ -67,7 +67,11 @@ class MadeWebhookSchema(WebhookSchema):
 
 
 class DeliveriesQuerySchema(PageQuerySchema):
-    state = fields.String(load_default=None, validate=validate.OneOf(STATES))
+    state = fields.String(
+        load_default=None,
+        validate=validate.OneOf(STATES),
+        metadata={"description": "Only deliveries in this state; without it all."},
+    )
 
 
 class DeliverySchema(Schema):

@@ -106,6 +106,7 @@ def _whole(query: Select[Post]) -> Select[Post]:
     targets = selectinload(Post.targets)
     shown = (
         targets.joinedload(Target.channel),
+        targets.immediateload(Target.post),  # which is the post itself: not asked for again
         targets.joinedload(Target.rendition).joinedload(Rendition.video),
         targets.selectinload(Target.steps),
     )

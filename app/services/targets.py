@@ -27,6 +27,7 @@ from app.services.validation import Placed, check
 
 WHOLE = (  # what is shown of a target
     joinedload(Target.channel),
+    joinedload(Target.post).load_only(Post.version),
     joinedload(Target.rendition).joinedload(Rendition.video),
     selectinload(Target.steps),
 )

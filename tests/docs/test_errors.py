@@ -29,6 +29,15 @@ def test_the_page_says_what_the_code_does() -> None:
     assert documented == real
 
 
+def test_every_code_has_a_cause_and_a_remedy() -> None:
+    rows = [line.strip("| ").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
+
+    assert len(rows) > 50
+    assert [
+        row for row in rows if len(row) not in (3, 4) or not all(cell.strip(" |") for cell in row[-2:])
+    ] == []
+
+
 def test_each_code_is_explained_once() -> None:
     codes = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from app.models import Target
 from tests import factories
 from tests.clips import make_clip
 from tests.factories import Person
+from tests.routes import described
 
 Body = dict[str, Any]
 Send = Callable[..., Any]
@@ -28,6 +29,14 @@ def clip_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A two-second video, H.264 and AAC in MP4, index first."""
     path: Path = make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
     return path.read_bytes()
+
+
+@pytest.fixture
+def app(app: Flask) -> Iterator[Flask]:
+    """The app; at the end no answer it gave may be one that the document does not describe."""
+    surprises = described.watch(app)
+    yield app
+    assert surprises == set()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ import pytest
 from flask import Flask
 from werkzeug.serving import make_server
 
+from app.domain import target_error
 from app.routes import openapi
-from tests.routes.conftest import Body
+from tests.routes.conftest import Body, set_state
 
 # The generator knows these kinds of a body by another name; nothing of the document is left out for it.
 CONFIG = """\
@@ -123,3 +124,34 @@ def test_a_refusal_is_typed_too(client: Any, body: Body) -> None:
     assert refused.status_code == 422
     assert refused.parsed.error.code == "PLATFORM_VALIDATION_ERROR"
     assert refused.parsed.error.details.to_dict()["targets.0.caption"]
+
+
+def test_what_went_wrong_with_a_target_is_typed(app: Flask, client: Any, body: Body) -> None:
+    made = part("api.posts.create_post").sync(client=client, body=part("models").NewPost.from_dict(body))
+    set_state(app, str(made.targets[0].id), state="failed", error=target_error.missed("tiktok"))
+
+    found = part("api.targets.get_target").sync(made.targets[0].id, client=client)
+
+    assert (found.error.code, found.error.kind, found.error.action) == ("MISSED", "content", "edit")
+    assert (found.error.retry_after, found.rendition, found.version) == (None, None, made.version)
+
+
+def test_each_answer_of_many_is_typed(client: Any, body: Body) -> None:
+    asked = part("models").Bulk.from_dict({"posts": [body, body | {"caption": "x" * 3000}]})
+
+    tried, _ = part("api.bulk.create_posts").sync(client=client, body=asked, dry_run=True).data
+    good, bad = part("api.bulk.create_posts").sync(client=client, body=asked).data
+
+    assert (good.status, good.post.targets[0].status, good.error) == (201, "scheduled", None)
+    assert (bad.status, bad.post, bad.error.code) == (422, None, "PLATFORM_VALIDATION_ERROR")
+    assert (tried.status, tried.post.dry_run) == (200, True)
+
+
+def test_a_platforms_options_have_names_and_kinds(client: Any, body: Body) -> None:
+    asked = part("models").NewPost.from_dict(body | {"options": {"tiktok": {"privacy_level": "SELF_ONLY"}}})
+    asked.options.tiktok.allow_duet = True
+
+    made = part("api.posts.create_post").sync(client=client, body=asked)
+
+    assert asked.options.tiktok.privacy_level == "SELF_ONLY"
+    assert made.options.to_dict() == {"tiktok": {"privacy_level": "SELF_ONLY", "allow_duet": True}}

@@ -123,3 +123,51 @@ def test_what_is_made_links_to_what_can_be_done_with_it(spec: Json) -> None:
         for link in answer.get("links", {}).values()
     ]
     assert set(all_links) <= known
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/channels/{channel_id}/posting-options", "get", {"409", "502"}),
+        ("/videos/{video_id}/fit", "get", {"409"}),
+        ("/uploads/{upload_id}/parts", "get", {"409", "410"}),
+        ("/uploads/{upload_id}/parts", "post", {"409", "410"}),
+    ],
+)
+def test_what_a_state_refuses_is_described(spec: Json, path: str, method: str, statuses: set[str]) -> None:
+    answers = spec["paths"][f"/api/v1{path}"][method]["responses"]
+
+    assert statuses <= answers.keys()
+
+
+def test_every_refusal_has_the_body_of_an_error(spec: Json) -> None:
+    bare = [
+        f"{route}: {status}"
+        for route, operation in operations(spec)
+        for status, answer in operation["responses"].items()
+        if str(status)[0] in "45" and not answer.keys() & {"$ref", "content"}
+    ]
+
+    assert bare == []
+
+
+def test_errors_renditions_and_options_are_typed(spec: Json) -> None:
+    """Left untyped is only what is the caller's own, a platform's own, or named by its place alone."""
+    schemas = spec["components"]["schemas"]
+
+    untyped = {
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, found in schema.get("properties", {}).items()
+        if "object" in found.get("type", ())
+        and not found.get("properties")
+        and not found.get("additionalProperties")
+    }
+
+    assert {name.partition(".")[2] for name in untyped} <= {
+        "details", "metadata", "result", "payload", "data", "more", "options", "credentials",
+    }  # fmt: skip
+    assert {name for name in untyped if name.endswith(".options")} == {
+        "Target.options",
+        "PreviewTarget.options",
+    }

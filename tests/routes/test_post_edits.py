@@ -8,13 +8,24 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
 from app import clock
+from app.extensions import db
+from app.models import Post
 from tests import factories
 from tests.factories import Person
 from tests.routes.conftest import PRIVATE, Body, Send, code, row, set_state
 
 UNSAID = {"tiktok": {"mode": "direct"}}  # who may see the post is missing
+
+
+@pytest.fixture
+def post(send: Send, body: Body) -> Body:
+    """A scheduled post with one target, as it is shown."""
+    made: Body = send("POST", "/posts", body).json
+    return made
+
 
 # -- changing
 
@@ -138,6 +149,83 @@ def test_an_edit_of_another_version_is_refused(send: Send, body: Body, if_match:
 
     assert code(answer) == (412, "PRECONDITION_FAILED")
     assert send("GET", f"/posts/{post['id']}").json == post
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else changes a post whenever a request has read it."""
+
+    def change(post: Post, _placed: Any) -> None:
+        later = update(Post).where(Post.id == post.id).values(version=Post.version + 1)
+        db.session.execute(later.execution_options(synchronize_session=False))
+
+    monkeypatch.setattr("app.services.edits.check", change)
+
+
+EDITS = [("PATCH", "/posts/{}", {"caption": "New"}), ("PATCH", "/targets/{}", {"caption": "New"})]
+
+
+@pytest.mark.usefixtures("hurried", "database_url")
+@pytest.mark.parametrize(("method", "path", "change"), [*EDITS, ("POST", "/posts/{}/publish-now", None)])
+def test_a_change_at_the_same_moment_as_anothers_is_told_to_try_again(
+    send: Send, post: Body, method: str, path: str, change: Any
+) -> None:
+    answer = send(method, path.format(_id(post, path)), change)
+
+    assert code(answer) == (409, "STATE_CONFLICT")
+    assert "at the same moment" in answer.json["error"]["message"]
+    assert send("GET", f"/posts/{post['id']}").json == post
+
+
+@pytest.mark.usefixtures("hurried", "database_url")
+@pytest.mark.parametrize(("method", "path", "change"), EDITS)
+def test_who_asked_for_the_version_that_was_read_is_told_that_it_is_gone(
+    send: Send, post: Body, method: str, path: str, change: Any
+) -> None:
+    answer = send(method, path.format(_id(post, path)), change, If_Match='"1"')
+
+    assert code(answer) == (412, "PRECONDITION_FAILED")
+    assert send("GET", f"/posts/{post['id']}").json == post
+
+
+def _id(post: Body, path: str) -> str:
+    return str(post["targets"][0]["id"] if path.startswith("/targets") else post["id"])
+
+
+# -- versions
+
+
+@pytest.mark.parametrize("how", ["publish-now", "cancel", "duplicate", "repost"])
+def test_whatever_makes_or_moves_a_post_says_its_etag_twice(
+    app: Flask, send: Send, post: Body, how: str
+) -> None:
+    if how == "repost":
+        set_state(app, post["targets"][0]["id"], state="published")
+    later = {"scheduled_at": clock.isoformat(clock.now() + timedelta(days=3))}
+    path, asked = f"/posts/{post['id']}/{how}", later if how == "repost" else None
+
+    first, again = (send("POST", path, asked, Idempotency_Key="once") for _ in range(2))
+
+    assert (first.headers["ETag"], again.headers["ETag"]) == (f'"{first.json["version"]}"',) * 2
+    assert again.headers["Idempotency-Replayed"] == "true"
+    shown = send("GET", f"/posts/{first.json['id']}")
+    assert shown.headers["ETag"] == first.headers["ETag"]
+
+
+def test_an_edit_follows_the_etag_of_what_was_made(send: Send, body: Body) -> None:
+    made, again = (send("POST", "/posts", body, Idempotency_Key="once") for _ in range(2))
+
+    path, etag = f"/posts/{made.json['id']}", again.headers["ETag"]
+    answers = [send("PATCH", path, {"caption": word}, If_Match=etag) for word in ("New", "Newer")]
+
+    assert (made.headers["ETag"], [answer.status_code for answer in answers]) == (etag, [200, 412])
+
+
+def test_a_dry_run_has_no_version(send: Send, body: Body) -> None:
+    answer = send("POST", "/posts?dry_run=true", body)
+
+    assert "ETag" not in answer.headers
+    assert "version" not in answer.json and "version" not in answer.json["targets"][0]
 
 
 # -- stopping, and now

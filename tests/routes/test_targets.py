@@ -210,6 +210,26 @@ def test_a_target_is_changed_and_taken_back(app: Flask, send: Send, make_target:
     assert send("GET", f"/posts/{stored.post_id}").json["version"] == 2
 
 
+@pytest.mark.usefixtures("database_url")
+def test_a_target_is_changed_under_the_version_it_shows(
+    app: Flask, send: Send, make_target: Callable[..., str]
+) -> None:
+    target_id = make_target()
+    path, post = f"/targets/{target_id}", f"/posts/{row(app, target_id).post_id}"
+    read = send("GET", path)
+
+    changed = send("PATCH", path, {"caption": "Only here"}, If_Match=read.headers["ETag"])
+    late = send("PATCH", path, {"caption": "Too late"}, If_Match=str(read.json["version"]))
+
+    assert (read.json["version"], read.headers["ETag"]) == (1, '"1"')
+    assert (changed.status_code, changed.json["version"], changed.headers["ETag"]) == (200, 2, '"2"')
+    assert code(late) == (412, "PRECONDITION_FAILED")
+    assert send("GET", post).json["targets"][0]["version"] == send("GET", post).json["version"] == 2
+    assert [item["version"] for item in send("GET", "/targets").json["data"]] == [2]
+    stopped, again = (send("POST", f"{path}/cancel", Idempotency_Key="once") for _ in range(2))
+    assert (stopped.headers["ETag"], again.headers["ETag"]) == ('"2"', '"2"')
+
+
 def test_what_failed_is_corrected_before_it_is_tried_again(
     send: Send, make_target: Callable[..., str]
 ) -> None:

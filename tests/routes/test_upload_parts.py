@@ -112,6 +112,8 @@ def test_what_is_no_video_leaves_nothing(app: Flask, send: Send, bucket: Any) ->
     assert code(answer) == (422, "VIDEO_VALIDATION_ERROR")
     assert (left(bucket), count(app, Video)) == ([], 0)
     assert code(send("POST", f"{path}/complete")) == (410, "UPLOAD_GONE")
+    assert code(send("GET", f"{path}/parts")) == (410, "UPLOAD_GONE")
+    assert code(send("POST", f"{path}/parts", json={"part_numbers": [1]})) == (410, "UPLOAD_GONE")
 
 
 @pytest.mark.parametrize("how", ["ended", "expired"])
