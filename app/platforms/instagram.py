@@ -37,6 +37,7 @@ from app.platforms.base import (
     HandleDead,
     LocateResult,
     NotCommitted,
+    NotStaged,
     Pending,
     PlannedStep,
     Platform,
@@ -201,24 +202,29 @@ class Instagram(Platform):
     ) -> Staged | Wait:
         return self._staging.run(request, handle, save)
 
-    def preflight(self, request: PublishRequest, handle: Handle) -> None:
+    def preflight(self, request: PublishRequest, handle: Handle) -> NotStaged | None:
         """Ask for the day's posts and for the container. One that is dead is left to the commit to say so."""
-        api = self.api(request.account)
+        container, api = Container.from_handle(handle), self.api(request.account)
+        if not container.id or not container.has_all_bytes:
+            return NotStaged(
+                "Instagram does not have all of the upload"
+            )  # a restored backup knows only this much
         limit = api.publishing_limit()
         if limit is not None and limit[0] >= limit[1]:
             row = rules.SUBCODES[2207042]
             facts = {"found": limit[0], "allowed": limit[1]}
             raise api.graph.error(row, "content_publishing_limit", facts)
         try:
-            status, _ = api.status(Container.from_handle(handle).id)
+            status, _ = api.status(container.id)
         except PlatformAPIError as error:
             if error.platform_code not in MISSING:
                 raise
-            return  # at times Instagram does not know its own
+            return None  # at times Instagram does not know its own
         if status == "PUBLISHED":
             raise self._published_already()
         if status == "IN_PROGRESS":
             raise api.graph.error(rules.SUBCODES[rules.NOT_READY], "IN_PROGRESS")
+        return None
 
     def prepare_commit(self, request: PublishRequest, handle: Handle) -> PreparedCommit:
         container, api = Container.from_handle(handle), self.api(request.account)

@@ -18,7 +18,7 @@ from datetime import timedelta
 from sqlalchemy import or_, select
 
 from app import clock
-from app.domain.target_state import IN_FLIGHT, WAITING
+from app.domain.target_state import IN_FLIGHT, WAITING, State
 from app.exceptions import AppException, PlatformAPIError
 from app.extensions import db
 from app.logging_config import get_logger, log_context
@@ -33,6 +33,7 @@ from app.services.taking import TOKEN_MARGIN
 logger = get_logger(__name__)
 BATCH = 100
 DOUBTFUL = WAITING | IN_FLIGHT
+NOT_STAGED = frozenset[State]({"scheduled", "staging"})
 FORGOTTEN = (
     "This database was restored, and this was due before: it may have been published since the backup."
 )
@@ -134,6 +135,8 @@ def _write(item: Loaded, outcome: Outcome) -> str:
         )
     (asked,) = ledger.open_many([asked])
     settling.settle([(asked, outcome)])
+    if item.state in NOT_STAGED and Target.move(item.ref, before={"staged"}, after="scheduled", next_at=now):
+        db.session.commit()  # what the snapshot does not call staged is brought on from where its handle stands
     state = db.session.scalar(select(Target.state).where(Target.id == item.ref.id))
     db.session.rollback()
     return str(state)

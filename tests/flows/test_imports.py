@@ -7,12 +7,10 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import psutil
 import pytest
 
 from app.domain.principal import Principal
@@ -83,7 +81,7 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(
             made = uploads_url.create(person, url=address)
         rig.start("dispatcher", "worker media")
         rig.wait_until(lambda: _upload(rig, made.id).offset_bytes > 0, seconds=60)
-        _kill(rig, "worker media")
+        rig.kill("worker media")
         kept = _upload(rig, made.id).offset_bytes
         rig.start("worker media")
 
@@ -93,15 +91,6 @@ def test_a_killed_worker_is_followed_by_one_that_goes_on(
     assert 0 < kept < SIZE
     assert Slow.asked == [None, f"bytes={kept}-"]
     assert (video.state, video.sha256) == ("ready", hashlib.sha256(Slow.film).hexdigest())
-
-
-def _kill(rig: Rig, name: str) -> None:
-    """Kill a worker and the horse that does its job, which leads a process group of its own."""
-    horses = psutil.Process(rig.processes[name].pid).children(recursive=True)
-    rig.kill(name)
-    for horse in horses:
-        with suppress(psutil.NoSuchProcess):
-            horse.kill()
 
 
 def _upload(rig: Rig, id_: uuid.UUID) -> Upload:

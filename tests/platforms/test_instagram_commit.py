@@ -10,14 +10,18 @@ import pytest
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformRateLimitError
 from app.platforms.base import (
+    Handle,
     HandleDead,
     NotCommitted,
+    NotStaged,
     Pending,
     Platform,
     Published,
     PublishRequest,
     Rejected,
+    Staged,
     Unknown,
+    Wait,
 )
 from tests.platforms.conftest import RegistryMaker
 from tests.platforms.sources import make_request, some_bytes
@@ -58,6 +62,21 @@ def test_preflight_of_what_is_published_already_leads_to_asking(
     with pytest.raises(PlatformAPIError) as known:
         instagram.preflight(request_, handle)
     assert known.value.kind == "ambiguous"
+
+
+def test_a_container_without_its_bytes_is_staged_on_instead_of_waited_for(
+    instagram: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    saved: list[Handle] = []
+    sim.fault("instagram.upload", "drop_before")
+    with pytest.raises(PlatformAPIError):
+        instagram.stage(request_, None, saved.append)
+
+    found = instagram.preflight(request_, saved[-1])
+
+    assert isinstance(found, NotStaged)
+    assert isinstance(instagram.stage(request_, saved[-1], saved.append), Staged | Wait)
+    assert instagram.preflight(request_, staged(instagram, request_)) is None
 
 
 def test_a_limit_that_is_not_told_stops_nothing(

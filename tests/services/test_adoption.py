@@ -101,6 +101,22 @@ def test_what_was_staged_and_never_sent_goes_out_once(rig: Rig) -> None:
     assert rig.sandbox.sim.count(caption="restored unsent") == 1
 
 
+def test_what_was_being_staged_is_staged_on_and_goes_out_once(rig: Rig) -> None:
+    target = rig.target(caption="restored half way")
+    work(rig)
+    restore(snapshot(target) | {"state": "staging"})
+
+    done = adoption.adopt()
+    again = rig.read(target)
+    publish(rig, target)
+
+    assert done is not None and done.found == {"scheduled": 1}
+    assert again.state == "scheduled" and again.handle_encrypted is not None
+    assert again.next_at is not None and again.next_at <= clock.now()
+    assert rig.read(target).state == "published"
+    assert rig.sandbox.sim.count(caption="restored half way") == 1
+
+
 def test_what_was_due_and_left_no_handle_in_the_snapshot_goes_to_a_person(rig: Rig) -> None:
     target = rig.target(caption="restored bare")
     saved = snapshot(target)
