@@ -211,15 +211,14 @@ class Instagram(Platform):
             )  # a restored backup knows only this much
         limit = api.publishing_limit()
         if limit is not None and limit[0] >= limit[1]:
-            row = rules.SUBCODES[2207042]
             facts = {"found": limit[0], "allowed": limit[1]}
-            raise api.graph.error(row, "content_publishing_limit", facts)
+            raise api.graph.error(rules.SUBCODES[2207042], "content_publishing_limit", facts)
         try:
             status, _ = api.status(container.id)
         except PlatformAPIError as error:
             if error.platform_code not in MISSING:
                 raise
-            return None  # at times Instagram does not know its own
+            status = ""  # at times Instagram does not know its own
         if status == "PUBLISHED":
             raise self._published_already()
         if status == "IN_PROGRESS":
@@ -389,8 +388,6 @@ class Instagram(Platform):
         secrets_ = (self.config["FACEBOOK_APP_SECRET"], self.config["APP_SECRET"])
         token = self.config["WEBHOOK_VERIFY_TOKEN"]
         return _meta_callbacks.receive(callback, app_secrets=secrets_, verify_token=token)
-
-    # -- shared with staging
 
     def api(self, account: Account) -> InstagramApi:
         return InstagramApi(self._graphs[flavour_of(account)], account)
