@@ -142,7 +142,29 @@ def lease_by_one_clock() -> None:
 # -- in which order things are written down
 
 
-@plant("the intent is written after the call, together with its result", scenario="killed_after_comment")
+@plant("a post's intent is written after the call, just before its result", scenario="cancelled_after_call")
+def commit_intent_after_call() -> None:
+    from app import clock
+    from app.extensions import settings
+    from app.services import intents, settling
+
+    write, settle = intents.write_intents, settling.settle
+
+    def only_in_memory(items: Sequence[Any]) -> list[Any]:
+        at = clock.now()
+        lease_until = at + timedelta(seconds=settings().commit_lease_seconds)
+        return [intents._under(item, lease_until, at) for item in items]
+
+    def belated(results: Sequence[Any]) -> None:
+        called = [item for item, _ in results if (item.kind, item.state) == ("commit", "publishing")]
+        written = {item.ref: item for item in (write(called) if called else ())}
+        settle([(written.get(item.ref, item), outcome) for item, outcome in results])
+
+    patch(intents, "write_intents", only_in_memory)
+    patch(settling, "settle", belated)
+
+
+@plant("a comment's intent is written after the call, with its result", scenario="killed_after_comment")
 def intent_after_call() -> None:
     from app.extensions import db
     from app.services import stepping

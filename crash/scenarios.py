@@ -5,6 +5,7 @@ A scenario makes posts, lets one thing go wrong, waits, and returns what it sent
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -15,8 +16,11 @@ from typing import Any
 from sqlalchemy import update
 
 from app import clock
+from app.domain.principal import Principal
+from app.exceptions import StateConflictError
 from app.extensions import db
 from app.models import Target
+from app.services import targets
 from crash.oracle import Sent
 from crash.world import World
 from tests.rig import PROTOCOL
@@ -74,6 +78,17 @@ def killed_at_result(world: World) -> list[Sent]:
     wait_for(world, [sent], {"staged"})
     time.sleep(1.0)  # its preflight is settled
     world.rig.crash("commit.after_result")
+    return [sent]
+
+
+def cancelled_after_call(world: World) -> list[Sent]:
+    """A worker stands still right after its call; the post's owner cancels meanwhile, and must be told: too late."""
+    note_of = freeze(world, "commit.after_call")
+    sent = send(world, "cancelled too late")
+    note = note_of()
+    with world.rig.app.app_context(), contextlib.suppress(StateConflictError):
+        targets.cancel(Principal(workspace_id=world.rig.workspace_id, user_id=None, role="owner"), sent.id)
+    world.go_on(note)
     return [sent]
 
 
@@ -138,7 +153,7 @@ SCENARIOS: dict[str, Scenario] = {
     found.__name__: found
     for found in (
         lost_answer, never_arrived, late_effect, frozen_stager, frozen_commenter, killed_at_result,
-        killed_after_comment, redis_lost, expired_twice, power_cut, restored, twins,
+        cancelled_after_call, killed_after_comment, redis_lost, expired_twice, power_cut, restored, twins,
     )
 }  # fmt: skip
 
