@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.clock import isoformat
+
+if TYPE_CHECKING:
+    from sandbox.state import Sandbox
 
 
 @dataclass
@@ -33,3 +36,9 @@ def select(comments: Iterable[Comment], **wanted: str | None) -> list[Comment]:
     asked = {name: value for name, value in wanted.items() if value is not None}
     found = [item for item in comments if all(getattr(item, name) == value for name, value in asked.items())]
     return sorted(found, key=lambda item: item.created_at)
+
+
+def listed(sandbox: Sandbox, **wanted: str | None) -> list[Comment]:
+    """Return those of `select` that a platform's list shows by now: a new one may be missing for a while."""
+    shown_since = sandbox.now() - sandbox.settings.comment_lag_seconds / sandbox.settings.speed
+    return [item for item in select(sandbox.comments.values(), **wanted) if item.created_at <= shown_since]

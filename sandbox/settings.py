@@ -35,6 +35,7 @@ class SandboxSettings:
     instagram_code_answer: str = "data"  # data | flat: how Instagram Login answers a code
     instagram_login_rupload: bool = False  # whether uploads work with Instagram Login; reports differ
     list_lag_seconds: float = 0.0  # how long a new YouTube video is missing from answers and from the list
+    comment_lag_seconds: float = 0.0  # how long a new comment is missing from the lists of comments
     upload_session_seconds: float = 604_800.0  # YouTube's upload sessions
     daily_uploads: int = 0  # videos a Google project may upload in a Pacific day; 0: any number
     daily_units: int = 0  # units of its other calls in a Pacific day; 0: any number

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from sandbox.accounts import Account
 from sandbox.clock import isoformat
-from sandbox.comments import Comment, select
+from sandbox.comments import Comment, listed
 from sandbox.faults import operation
 from sandbox.platforms._facebook_life import find_video, is_out
 from sandbox.platforms._meta import GraphError, Meta, paged
@@ -91,7 +91,7 @@ def _write(upload: Upload, page: Account) -> ResponseReturnValue:
 
 
 def _listed(upload: Upload, page: Account) -> ResponseReturnValue:
-    found = select(current().comments.values(), platform="facebook", post_id=upload.id)
+    found = listed(current(), platform="facebook", post_id=upload.id)
     shown = [
         {
             "id": item.id,

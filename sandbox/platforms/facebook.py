@@ -109,7 +109,7 @@ def video_reels(version: str, page_id: str) -> ResponseReturnValue:
         raise GraphError(400, 100, "Param upload_phase must be one of {START, FINISH}.")
     if request.form.get("video_state") != "PUBLISHED":
         raise GraphError(400, 100, "Param video_state: this stand-in knows PUBLISHED only.")
-    upload = _own_video(request.form.get("video_id"), page, kind="reel")
+    upload = _own_video(request.form.get("video_id"), page, caller, kind="reel")
     return _publish(upload, page)
 
 
@@ -117,8 +117,8 @@ def video_reels(version: str, page_id: str) -> ResponseReturnValue:
 @operation("facebook.upload", "Bytes of a reel.")
 def rupload(version: str, video_id: str) -> ResponseReturnValue:  # noqa: ARG001 - any version
     try:
-        page = META.caller(scheme="OAuth").needs("pages_manage_posts").page()
-        upload = _own_video(video_id, page, kind="reel")
+        caller = META.caller(scheme="OAuth").needs("pages_manage_posts")
+        upload = _own_video(video_id, caller.page(), caller, kind="reel")
         _check_alive(upload)
     except GraphError as refusal:
         drain()
@@ -152,9 +152,10 @@ def _announce(page: Account, caller: Caller, *, kind: str, **facts: Any) -> Uplo
     return sandbox.uploads.put(upload)
 
 
-def _own_video(video_id: str | None, page: Account, *, kind: str) -> Upload:
-    upload = current().uploads.get(video_id)
-    found = upload is not None and (upload.platform, upload.account) == ("facebook", page.username)
+def _own_video(video_id: str | None, page: Account, caller: Caller, *, kind: str) -> Upload:
+    """Return the Page's video that is being uploaded, by the app that began it. Raises GraphError."""
+    upload, ours = current().uploads.get(video_id), ("facebook", page.username, caller.grant.client_id)
+    found = upload is not None and (upload.platform, upload.account, upload.client_id) == ours
     if upload is None or not found or upload.details["kind"] != kind or upload.fail_reason == "deleted":
         raise GraphError(400, 100, "Unsupported request. The object does not exist.", subcode=33)
     return upload
@@ -205,7 +206,7 @@ def videos(version: str, page_id: str) -> ResponseReturnValue:  # noqa: ARG001 -
     page, caller = _page(page_id)
     if request.form.get("upload_phase") == "start":
         return _start_video(page, caller)
-    upload = _own_video(_of_session(), page, kind="video")
+    upload = _own_video(_of_session(), page, caller, kind="video")
     if request.form.get("upload_phase") == "transfer":
         _check_alive(upload)
         return _transfer(upload)

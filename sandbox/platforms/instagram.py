@@ -86,6 +86,12 @@ def _container(node: str) -> uploads.Upload | None:
     return found if found is not None and found.platform == "instagram" else None
 
 
+def _may_use(container: uploads.Upload, grant: Grant, account: Account | None) -> bool:
+    """Tell whether a token is of the app that made the container and may act for its account (None: for all)."""
+    is_theirs = account is None or account.username == container.account
+    return is_theirs and container.client_id == grant.client_id
+
+
 def _post(node: str) -> Post | None:
     found = current().posts.get(node)
     usable = found is not None and found.platform == "instagram"
@@ -167,7 +173,7 @@ def upload(version: str, container_id: str) -> ResponseReturnValue:  # noqa: ARG
         raise UploadRefusedError("NotAuthorizedError", "The token is not valid.") from None
     sandbox, container = current(), _container(container_id)
     usable = container is not None and container.details["mode"] == "resumable"
-    if not usable or container is None or (caller.account and caller.account.username != container.account):
+    if not usable or container is None or not _may_use(container, caller.grant, caller.account):
         raise UploadRefusedError("NotFoundError", "There is no such upload.")
     if life.state(sandbox, container)[0] != "IN_PROGRESS":
         raise UploadRefusedError("ProcessingFailedError", "Request processing failed")
@@ -203,9 +209,9 @@ def _marked() -> tuple[str, Fault | None]:
 @blueprint.post(f"{NODE}/media_publish")
 @operation("instagram.publish", "Publish a container: the commit.", resolve=_marked)
 def publish(host: str, version: str, node: str) -> ResponseReturnValue:  # noqa: ARG001
-    account, _ = _account(host, node, "instagram_content_publish")
+    account, grant = _account(host, node, "instagram_content_publish")
     container = _container(request.form.get("creation_id", ""))
-    if container is None or container.account != account.username:
+    if container is None or not _may_use(container, grant, account):
         raise GraphError(400, 24, "The requested media does not exist.", subcode=2207006)
     if account.cannot_post:
         raise GraphError(400, 25, "The account is restricted.", subcode=2207050)
@@ -252,8 +258,8 @@ def show_node(host: str, version: str, node: str) -> ResponseReturnValue:  # noq
     if (container := _container(node)) is None:
         post, _ = _own_post(host, node, "instagram_basic")
         return jsonify(_media(post, _fields(MEDIA_FIELDS, "id")))
-    _, own = caller_of(host, "instagram_basic")
-    if own is not None and own.username != container.account:
+    caller, own = caller_of(host, "instagram_basic")
+    if not _may_use(container, caller.grant, own):
         raise _gone()
     g.account = container.account
     life.fetch_again(current(), container)
@@ -334,7 +340,7 @@ def insights(host: str, version: str, node: str) -> ResponseReturnValue:  # noqa
 @operation("instagram.comments", "A post's comments, newest first.")
 def list_comments(host: str, version: str, node: str) -> ResponseReturnValue:  # noqa: ARG001
     post, _ = _own_post(host, node, "instagram_manage_comments")
-    found = comments.select(current().comments.values(), post_id=post.id)
+    found = comments.listed(current(), post_id=post.id)
     show: Callable[[Comment], dict[str, Any]] = lambda item: {  # noqa: E731 - it is used once
         "id": item.id,
         "text": item.text,

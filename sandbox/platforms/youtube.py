@@ -11,9 +11,8 @@ from typing import Any
 from flask import Blueprint, Response, abort, g, jsonify, make_response, request
 from flask.typing import ResponseReturnValue
 
-from sandbox import feed
+from sandbox import comments, feed
 from sandbox.comments import Comment
-from sandbox.comments import select as select_comments
 from sandbox.faults import Fault, operation
 from sandbox.platforms import _youtube_life as life
 from sandbox.platforms import _youtube_login as login
@@ -228,7 +227,7 @@ def _commentable(username: str, video_id: object) -> Upload:
 def list_comments() -> ResponseReturnValue:
     account = caller_of(*rules.COMMENT, units=1).account
     video = _commentable(account.username, request.args.get("videoId"))
-    said = select_comments(current().comments.values(), platform="youtube", post_id=video.publish_id)[::-1]
+    said = comments.listed(current(), platform="youtube", post_id=video.publish_id)[::-1]
     most, start = min(request.args.get("maxResults", 20, int), 100), request.args.get("pageToken", 0, int)
     more = {"nextPageToken": str(start + most)} if len(said) > start + most else {}
     items = [_thread(comment) for comment in said[start : start + most]]

@@ -101,6 +101,18 @@ def test_finishing_twice_is_refused_and_posts_once(client: Client, sim: Sim) -> 
     assert sim.count(platform="facebook") == 1
 
 
+def test_an_upload_belongs_to_the_app_that_began_it(client: Client, server: SandboxServer, sim: Sim) -> None:
+    """The same Page, connected by another app."""
+    sim.call("POST", "clients", json={"platform": "facebook", "client_id": "other", "secret": "s"})
+    body = {"platform": "facebook", "client_id": "other"}
+    other, made = Client(server.base_url, sim.call("POST", "tokens", json=body)), client.start()
+    assert error(other.send(made["upload_url"])) == (400, 100, 33)
+    client.send(made["upload_url"])
+    assert error(other.finish(made["video_id"])) == (400, 100, 33)
+    assert sim.count(platform="facebook") == 0
+    assert client.finish(made["video_id"]).json() == {"success": True}
+
+
 @pytest.mark.parametrize(
     ("headers", "kind"),
     [

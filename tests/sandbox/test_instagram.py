@@ -221,6 +221,19 @@ def test_another_accounts_posts_and_containers_are_out_of_reach(
     assert code(other.publish(container)) == (24, 2207006)
 
 
+def test_another_apps_containers_are_out_of_reach(app: Instagram, server: SandboxServer, sim: Sim) -> None:
+    """The same account, connected by another app."""
+    sim.call("POST", "clients", json={"platform": "instagram", "client_id": "other", "secret": "s"})
+    asked = {"platform": "instagram", "client_id": "other", "scopes": sorted(FACEBOOK_SCOPES)}
+    other = Instagram(server.base_url, sim.call("POST", "tokens", json=asked))
+    empty, container = app.create().json(), app.filled()
+    assert other.send(empty["uri"]).json()["debug_info"]["type"] == "NotFoundError"
+    assert other.get(container)["error"]["error_subcode"] == 33
+    assert code(other.publish(container)) == (24, 2207006)
+    assert sim.count(platform="instagram") == 0
+    assert app.publish(container).status_code == 200
+
+
 # -- what is measured
 
 
