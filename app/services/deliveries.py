@@ -25,7 +25,6 @@ from app.domain.principal import Principal
 from app.domain.retry import backoff
 from app.exceptions import StateConflictError
 from app.extensions import db
-from app.logging_config import get_logger
 from app.models import Delivery, Event, Webhook
 from app.models.base import JsonObject, new_id
 from app.models.page import Page, paginate
@@ -34,7 +33,6 @@ from app.services import events, leases, outgoing, webhooks
 from app.services.idempotency import Remember, forget
 from app.services.outgoing import Answer
 
-logger = get_logger(__name__)
 BATCH = 200  # events one job reads
 DEADLINE = 15.0  # seconds for a call
 # Pauses after the first, second ... failed try; the specification's recommendation, 27.6 hours in all.
@@ -87,9 +85,9 @@ def fan_out(webhook_id: uuid.UUID, fence: int) -> None:
 
 
 def _wants(webhook: Webhook, event: Event) -> bool:
-    """Does the endpoint want it? No filter means everything but what is about webhooks themselves."""
+    """Does the endpoint want it? No filter means everything; what is about itself it is never told."""
     patterns = webhook.events or ["*"]
-    return not event.type.startswith("webhook.") and any(fnmatchcase(event.type, each) for each in patterns)
+    return event.subject_id != webhook.id and any(fnmatchcase(event.type, each) for each in patterns)
 
 
 def _write(found: list[Event], webhook: Webhook) -> None:
@@ -199,7 +197,7 @@ def _judge(webhook_id: uuid.UUID, answer: Answer, now: datetime) -> None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-    if webhook is None:
+    if webhook is None or webhook.status != "active":  # somebody was faster, and has told
         return
     if answer.is_success:
         webhook.failures, webhook.failing_since, webhook.rest_until = 0, None, None
@@ -207,28 +205,11 @@ def _judge(webhook_id: uuid.UUID, answer: Answer, now: datetime) -> None:
     webhook.failures += 1
     webhook.failing_since = webhook.failing_since or now
     if answer.status == 410:
-        _disable(webhook, "It answered 410 Gone.")
+        webhooks.disable(webhook, "It answered 410 Gone.")
     elif now - webhook.failing_since > DISABLE_AFTER:
-        _disable(webhook, "It failed for five days.")
+        webhooks.disable(webhook, "It failed for five days.")
     else:
         webhook.rest_until = now + backoff(webhook.failures, first=2, ceiling=300)
-
-
-def _disable(webhook: Webhook, reason: str) -> None:
-    webhook.status, webhook.disabled_reason, webhook.next_at = "disabled", reason, None
-    db.session.execute(
-        update(Delivery)
-        .where(Delivery.webhook_id == webhook.id, Delivery.state == "pending")
-        .values(state="failed", error="the webhook was disabled", next_at=None)
-        .execution_options(synchronize_session=False)
-    )
-    Event.record(
-        "webhook.disabled",
-        workspace_id=webhook.workspace_id,
-        subject_id=webhook.id,
-        data={"reason": reason, "url": webhook.url},
-    )
-    logger.warning("a webhook was disabled", extra={"webhook_id": str(webhook.id), "reason": reason})
 
 
 def give_up(delivery_id: uuid.UUID, fence: int) -> None:

@@ -32,6 +32,7 @@ logger = get_logger(__name__)
 SUBJECTS = {
     "invitation": "You are invited to a workspace",
     "password_reset": "Choose a new password",
+    "webhook_disabled": "A webhook was switched off",
 }
 TIMEOUT = 20.0  # seconds for each answer of the mail server
 MAX_RETRIES = 12  # with a pause of up to an hour: about a working day

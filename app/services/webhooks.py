@@ -13,20 +13,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
+from sqlalchemy import update as sql_update
 
 from app import clock
 from app.domain.principal import Principal
 from app.exceptions import StateConflictError
 from app.extensions import db, key_ring
-from app.models import Delivery, Event, Webhook
+from app.logging_config import get_logger
+from app.models import Delivery, Event, Membership, User, Webhook, Workspace
 from app.models.base import new_id
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import outgoing
+from app.services import mails, outgoing
 from app.services.idempotency import Remember, forget
 
+logger = get_logger(__name__)
 MOST = 20  # endpoints of a workspace
 OLD_SECRET_FOR = timedelta(hours=24)
 SECRET_BYTES = 32  # the specification allows 24 to 64
@@ -107,6 +111,44 @@ def update(principal: Principal, webhook_id: uuid.UUID, changes: Mapping[str, An
     db.session.commit()
     wake_dispatcher()
     return webhook
+
+
+def disable(webhook: Webhook, reason: str) -> None:
+    """Disable an endpoint that failed for too long, and have it told, all in the caller's transaction.
+
+    The workspace's other endpoints are told by the event, its owners by mail where that works. The row must be
+    locked.
+    """
+    webhook.status, webhook.disabled_reason, webhook.next_at = "disabled", reason, None
+    db.session.execute(
+        sql_update(Delivery)
+        .where(Delivery.webhook_id == webhook.id, Delivery.state == "pending")
+        .values(state="failed", error="the webhook was disabled", next_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    # Not the whole address: it may hold a secret, which is none of the other endpoints' business.
+    host = urlsplit(webhook.url).hostname or ""
+    Event.record(
+        "webhook.disabled",
+        workspace_id=webhook.workspace_id,
+        subject_id=webhook.id,
+        data={"reason": reason, "host": host},
+    )
+    if mails.is_possible():
+        _mail_owners(webhook, reason, host)
+    logger.warning("a webhook was disabled", extra={"webhook_id": str(webhook.id), "reason": reason})
+
+
+def _mail_owners(webhook: Webhook, reason: str, host: str) -> None:
+    workspace = db.session.get_one(Workspace, webhook.workspace_id)
+    owners = (
+        select(User.email)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.workspace_id == workspace.id, Membership.role == "owner", User.deleted_at.is_(None))
+    )
+    facts = {"workspace": workspace.name, "host": host, "reason": reason, "webhook_id": str(webhook.id)}
+    for email in db.session.scalars(owners.order_by(User.id)):
+        mails.post("webhook_disabled", to=email, facts=facts)
 
 
 def delete(principal: Principal, webhook_id: uuid.UUID) -> None:

@@ -13,16 +13,19 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 from standardwebhooks import Webhook as Verifier
 
 from app import clock, create_app
 from app.extensions import db
-from app.models import Delivery, Event, Webhook
-from app.services import deliveries, dispatch, webhooks
+from app.models import Delivery, Event, Mail, Webhook
+from app.services import deliveries, dispatch, mails, webhooks
+from app.services.outgoing import Answer
 from tests.conftest import SettingsMaker
 from tests.database import dispose
-from tests.factories import Person, make_person
+from tests.factories import Person, make_membership, make_person, make_user
+
+judge = deliveries._judge
 
 
 class Receiver:
@@ -93,9 +96,23 @@ def work(rounds: int = 3) -> None:
     for _ in range(rounds):
         deliveries.notice()
         for model, run in ((Webhook, deliveries.fan_out), (Delivery, deliveries.deliver)):
-            kind = next(each for each in dispatch.WORK if each.model is model)
-            for _task, (id_, fence) in dispatch.claim(kind, clock.now()):
+            for _task, (id_, fence) in dispatch.claim(kind_of(model), clock.now()):
                 run(uuid.UUID(id_), fence)
+
+
+def kind_of(model: type) -> Any:
+    return next(each for each in dispatch.WORK if each.model is model)
+
+
+def judged_and_dead(*facts: Any) -> None:
+    """Do as a process that is killed just before it commits what became of an endpoint."""
+    judge(*facts)
+    db.session.flush()
+    raise SystemExit
+
+
+def count(model: type) -> int:
+    return db.session.scalar(select(func.count()).select_from(model)) or 0
 
 
 def rows() -> list[Delivery]:
@@ -192,7 +209,78 @@ def test_an_endpoint_that_is_gone_is_disabled_and_told(
     found = hook(made.record.id)
     assert (found.status, found.disabled_reason) == ("disabled", reason)
     assert {row.state for row in rows()} == {"failed"}
-    assert "webhook.disabled" in db.session.scalars(select(Event.type)).all()
+    (told,) = db.session.scalars(select(Event).where(Event.type == "webhook.disabled"))
+    assert (told.subject_id, told.data) == (made.record.id, {"reason": reason, "host": "127.0.0.1"})
+
+
+def test_the_other_endpoints_that_ask_for_it_are_told_that_one_was_disabled(
+    person: Person, url: str, receiver: Receiver
+) -> None:
+    gone = webhooks.create(person.principal, url=url, events=["target.*"]).record.id
+    receiver.status = 410
+    happen(person, "target.published")
+    others = [["webhook.disabled"], ["webhook.*"], [], ["target.*"]]
+    for events in others:
+        webhooks.create(person.principal, url=url, events=events)
+    webhooks.create(make_person().principal, url=url, events=[])
+
+    work(rounds=1)
+    receiver.status = 200
+    receiver.calls.clear()
+    work()
+
+    assert receiver.types == ["webhook.disabled"] * 3
+    told = [json.loads(body)["data"] for _, body in receiver.calls]
+    assert {each["subject_id"] for each in told} == {str(gone)}
+    webhooks.update(person.principal, gone, {"status": "active", "events": []})
+    work()
+    assert receiver.types == ["webhook.disabled"] * 3  # not of itself
+
+
+@pytest.mark.usefixtures("database_url")
+def test_its_owners_are_mailed_once_in_the_transaction_that_disables_it(
+    person: Person, url: str, receiver: Receiver
+) -> None:
+    second, editor, former = (make_user() for _ in range(3))
+    make_membership(person.workspace_id, second.id, role="owner")
+    make_membership(person.workspace_id, editor.id, role="editor")
+    make_membership(person.workspace_id, former.id, role="owner")
+    former.deleted_at = clock.now()
+    db.session.commit()
+    made = webhooks.create(person.principal, url=f"{url}?token=hush", events=["target.*"])
+    receiver.status = 410
+    happen(person, "target.published")
+
+    work()
+    deliveries._judge(made.record.id, Answer(410, None, 0.1), clock.now())  # of a call that ended later
+    db.session.commit()
+
+    sent = db.session.scalars(select(Mail)).all()
+    assert {mail.recipient for mail in sent} == {person.email, second.email}
+    assert (len(sent), {mail.kind for mail in sent}, count(Event)) == (2, {"webhook_disabled"}, 2)
+    text = mails._message(sent[0]).get_content()
+    assert "127.0.0.1" in text and str(made.record.id) in text
+    assert "hush" not in text
+
+
+def test_who_dies_before_the_end_has_told_nobody_and_disabled_nothing(
+    person: Person, url: str, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = webhooks.create(person.principal, url=url, events=[])
+    receiver.status = 410
+    happen(person, "target.published")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(deliveries, "_judge", judged_and_dead)
+        with pytest.raises(SystemExit):
+            work(rounds=1)
+    db.session.rollback()
+    before = (hook(made.record.id).status, count(Mail), count(Event))
+    with time_machine.travel(clock.now() + timedelta(minutes=10)):
+        work(rounds=1)
+
+    assert before == ("active", 0, 1)
+    assert (hook(made.record.id).status, count(Mail), count(Event)) == ("disabled", 1, 2)
 
 
 def test_a_disabled_endpoint_goes_on_where_it_stopped(person: Person, url: str, receiver: Receiver) -> None:
