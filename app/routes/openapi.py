@@ -114,7 +114,7 @@ def _complete(spec: Json, path: str, method: str, operation: Json) -> None:
     body = operation.get("requestBody", {})
     own = examples.BODIES.get(operation.get("operationId", ""))
     for kind, content in body.get("content", {}).items():
-        if own is not None or kind == "text/csv":
+        if "example" not in content and (own is not None or kind == "text/csv"):
             content["example"] = examples.CSV if kind == "text/csv" else own
     for holder in (body, *operation["responses"].values()):
         for content in holder.get("content", {}).values():
@@ -173,9 +173,13 @@ def _refusal(spec: Json, status: HTTPStatus) -> Json:
 
 
 def _links(spec: Json, path: str, operation: Json) -> Iterator[tuple[str, Json]]:
-    """Yield a link for everything that can be done with what this operation made, by its id."""
+    """Yield a link for everything that can be done with what this operation made, by its id.
+
+    What is made of another (`POST /posts/{post_id}/duplicate`) stands in the same collection.
+    """
     if "201" not in operation["responses"]:
         return
+    path = path.partition("/{")[0]
     for other, item in spec["paths"].items():
         parent, _, rest = other.partition("/{")
         name, _, deeper = rest.partition("}")

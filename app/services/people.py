@@ -73,9 +73,7 @@ def register(*, email: str, password: str, name: str = "", invitation_token: str
         invitation = _accept(invitation_token, email=email)
     user_id = _add_person(email=email, password_hash=password_hash, name=name)
     if invitation is not None:
-        db.session.add(
-            Membership(workspace_id=invitation.workspace_id, user_id=user_id, role=invitation.role)
-        )
+        _join(user_id, invitation)
     db.session.commit()
     logger.info("User registered successfully", extra={"user_id": str(user_id)})
     return user_id
@@ -156,16 +154,12 @@ def accept_invitation(principal: Principal, *, token: str, remember: Remember = 
     """
     user = db.session.get_one(User, principal.user_id)
     invitation = _accept(token, email=user.email)
-    db.session.add(Membership(workspace_id=invitation.workspace_id, user_id=user.id, role=invitation.role))
     try:
-        db.session.flush()
+        _join(user.id, invitation)
     except IntegrityError:
         db.session.rollback()
         raise ResourceAlreadyExistsError("You belong to this workspace already.") from None
     workspace = db.session.get_one(Workspace, invitation.workspace_id)
-    Event.record(
-        "member.joined", workspace_id=workspace.id, subject_id=user.id, data={"role": invitation.role}
-    )
     joined = Belonging(workspace.id, workspace.name, invitation.role, is_personal=False)
     remember(joined)
     db.session.commit()
@@ -242,6 +236,14 @@ def _add_person(*, email: str, password_hash: str, name: str) -> uuid.UUID:
     db.session.add(Membership(workspace_id=workspace_id, user_id=user_id, role="owner"))
     db.session.flush()
     return user_id
+
+
+def _join(user_id: uuid.UUID, invitation: Row[uuid.UUID, str, str]) -> None:
+    """Make a person a member of the inviting workspace, and tell it. Raises IntegrityError for a member."""
+    workspace_id, role, _ = invitation
+    db.session.add(Membership(workspace_id=workspace_id, user_id=user_id, role=role))
+    db.session.flush()
+    Event.record("member.joined", workspace_id=workspace_id, subject_id=user_id, data={"role": role})
 
 
 def _accept(token: str, *, email: str) -> Row[uuid.UUID, str, str]:

@@ -150,6 +150,9 @@ def test_an_invitation_lets_its_addressee_in_once(
     me = client.get(f"{API}/auth/me", headers=bearer(first.get_json()["access_token"])).get_json()
     roles = {found["id"]: found["role"] for found in me["workspaces"]}
     assert roles == {str(owner.workspace_id): "viewer", me["workspace_id"]: "owner"}
+    events = client.get(f"{API}/events", headers=auth_headers).get_json()["data"]
+    joined = [each for each in events if each["type"] == "member.joined"]
+    assert [(each["subject_id"], each["data"]) for each in joined] == [(me["user"]["id"], {"role": "viewer"})]
 
 
 def test_an_invitation_is_for_one_address_and_seven_days(

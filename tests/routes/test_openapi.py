@@ -116,6 +116,9 @@ def test_what_is_made_links_to_what_can_be_done_with_it(spec: Json) -> None:
 
     assert {"get_post", "update_post"} <= links.keys()
     assert links["get_post"]["parameters"] == {"post_id": "$response.body#/id"}
+    for verb in ("duplicate", "repost"):
+        made = spec["paths"][f"/api/v1/posts/{{post_id}}/{verb}"]["post"]["responses"]["201"]
+        assert made["links"] == links
     all_links = [
         link["operationId"]
         for _, operation in operations(spec)
