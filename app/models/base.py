@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import uuid6
@@ -44,6 +44,12 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 def new_id() -> uuid.UUID:
     """Return a UUIDv7: unique, and sorted by the time it was made."""
     return uuid.UUID(int=uuid6.uuid7().int)
+
+
+def first_id(instant: datetime, *, later: timedelta = timedelta()) -> uuid.UUID:
+    """Return the lowest id that can be made at an instant, or so much later (RFC 9562: 48 bits of milliseconds)."""
+    milliseconds = (instant.timestamp() + later.total_seconds()) * 1000
+    return uuid.UUID(int=min(max(int(milliseconds), 0), 2**48 - 1) << 80)
 
 
 class Noun(Model):

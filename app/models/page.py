@@ -28,6 +28,7 @@ T = TypeVar("T")
 Column = InstrumentedAttribute[Any]
 Within = tuple[Any, Any]
 ANYWHERE: Within = (None, None)
+MOST_LOOKED_AT = 5000  # rows for a page, where no index knows which are wanted
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def paginate(
         elif left > 0:
             rows += db.session.scalars(query.where(section).order_by(*order.of(order.columns)).limit(left))
     more = len(rows) > limit
-    return Page(rows[:limit], _encode(rows[limit - 1], by) if more else None)
+    return Page(rows[:limit], _encode(_values(rows[limit - 1], by), by) if more else None)
 
 
 def _sections(
@@ -130,9 +131,46 @@ def _merged(query: Select[T], parts: Sequence[ColumnElement[bool]], order: _Orde
     together = union_all(*(select(piece) for piece in pieces)).subquery()
     merged = [together.c[column.key] for column in order.columns]
     ids = db.session.scalars(select(merged[-1]).order_by(*order.of(merged)).limit(limit)).all()
-    rows = db.session.scalars(query.where(order.columns[-1].in_(ids))).all() if ids else ()
-    place = {id_: number for number, id_ in enumerate(ids)}
-    return sorted(rows, key=lambda row: place[getattr(row, order.columns[-1].key)])
+    return _in_this_order(query, order.columns[-1], ids)
+
+
+def _in_this_order(query: Select[T], id_: Column, ids: Sequence[Any]) -> list[T]:
+    rows = db.session.scalars(query.where(id_.in_(ids))).all() if ids else ()
+    place = {found: number for number, found in enumerate(ids)}
+    return sorted(rows, key=lambda row: place[getattr(row, id_.key)])
+
+
+def sift(
+    query: Select[T],
+    *,
+    by: Column,
+    among: ColumnElement[bool],
+    wanted: ColumnElement[bool],
+    limit: int,
+    cursor: str | None = None,
+    newest_first: bool = True,
+    within: Within = ANYWHERE,
+) -> Page[T]:
+    """Return rows of `query` as `paginate` does, by their id: those `among` these that are `wanted`.
+
+    An index has `among` in the order of `by`; none knows what is `wanted`. So one row after the other is looked
+    at, MOST_LOOKED_AT for a page: it costs the same however many rows there are, but may hold fewer than
+    `limit`, or none, with more to come. Its cursor continues after the last row that was looked at.
+    """
+    order, after = _Order([by], newest_first), _decode(cursor, [by]) if cursor else None
+    ((section, _),) = _sections(order, after, within)
+    looked_at = select(by).where(among, section).order_by(*order.of([by]))
+    # Asked for before, so that a row that is added meanwhile does not move it.
+    last = db.session.scalar(looked_at.offset(MOST_LOOKED_AT - 1).limit(1))
+    if last is not None:  # said once, like every bound
+        ((section, _),) = _sections(order, after, (last, within[1]) if newest_first else (within[0], None))
+        section = section if newest_first else section & (by <= last)
+        looked_at = select(by).where(among, section).order_by(*order.of([by]))
+    found = db.session.scalars(looked_at.where(wanted).limit(limit + 1)).all()
+    rows = _in_this_order(query, by, found[:limit])
+    if len(found) > limit:
+        return Page(rows, _encode([found[limit - 1]], [by]))
+    return Page(rows, None if last is None else _encode([last], [by]))
 
 
 def _nullable(column: Column) -> bool:
@@ -152,9 +190,12 @@ def _after(order: _Order, values: Sequence[Any]) -> ColumnElement[bool]:
 # -- the cursor
 
 
-def _encode(row: Any, by: Sequence[Column]) -> str:
-    values = [_plain(getattr(row, column.key)) for column in by]
-    text = json.dumps([_tag(by), *values], separators=(",", ":"))
+def _values(row: Any, by: Sequence[Column]) -> list[Any]:
+    return [getattr(row, column.key) for column in by]
+
+
+def _encode(values: Sequence[Any], by: Sequence[Column]) -> str:
+    text = json.dumps([_tag(by), *map(_plain, values)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import marshmallow
 from flask import Response, request, stream_with_context
 
 from app.exceptions import AppException, ValidationError
+from app.routes import examples
 from app.routes.base import Blueprint, principal
 from app.schemas.bulk import (
     BulkAnswerSchema,
@@ -19,8 +20,9 @@ from app.schemas.bulk import (
 )
 from app.schemas.idempotency import IdempotencyHeaderSchema
 from app.schemas.posts import NewPostSchema, PostSchema
-from app.services import bulk
+from app.services import bulk, tables
 from app.services.planning import PostInput
+from app.services.post_list import Filter
 
 blp = Blueprint("bulk", __name__, description="Many posts at once, and tables of posts.")
 
@@ -33,7 +35,7 @@ blp = Blueprint("bulk", __name__, description="Many posts at once, and tables of
 @blp.response(200, BulkAnswerSchema)
 def create_posts(body: dict[str, Any], query: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
     """Make many posts, each alone: what is wrong with one stops no other."""
-    return _answer(body["posts"], dry_run=query["dry_run"], key=headers["idempotency_key"])
+    return _answer(dict(enumerate(body["posts"])), dry_run=query["dry_run"], key=headers["idempotency_key"])
 
 
 @blp.post("/posts/import")
@@ -46,12 +48,17 @@ def create_posts(body: dict[str, Any], query: dict[str, Any], headers: dict[str,
         "required": True,
         "content": {
             "text/csv": {"schema": {"type": "string"}},
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": examples.JSON_LINES},
             "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
         },
     }
 )
 def import_posts(query: dict[str, Any], headers: dict[str, Any]) -> dict[str, Any]:
-    """Import posts from CSV or a JSON list. Nothing is stored until `dry_run=false`; every row has its answer."""
+    """Import posts from CSV, JSON lines or a JSON list; nothing is stored until `dry_run=false`.
+
+    Each post has its answer; that of a table's row has the row's number as its index. Rows with the same `post_id`,
+    as an export has them, are one post, under the number of its first.
+    """
     return _answer(_rows(), dry_run=query["dry_run"], key=headers["idempotency_key"])
 
 
@@ -60,20 +67,27 @@ def import_posts(query: dict[str, Any], headers: dict[str, Any]) -> dict[str, An
 @blp.arguments(ExportQuerySchema, location="query")
 @blp.response(200, description="A row for each target: CSV, or JSON one a line.")
 def export_posts(query: dict[str, Any]) -> Response:
-    """Export all posts, a row for each target, oldest first."""
-    rows = bulk.export_rows(principal())
-    as_csv = query["format"] == "csv"
-    lines = bulk.as_csv(rows) if as_csv else bulk.as_json_lines(rows)
+    """Export posts, a row for each target, oldest first; `POST /posts/import` takes what comes.
+
+    With `channel_id` the rows of a post's other channels are left out.
+    """
+    suffix = query.pop("format")
+    rows = tables.export_rows(principal(), Filter(**query))
+    as_csv = suffix == "csv"
+    lines = tables.as_csv(rows) if as_csv else tables.as_json_lines(rows)
     kind = "text/csv; charset=utf-8; header=present" if as_csv else "application/x-ndjson"
-    name = f"posts.{query['format']}"
+    name = f"posts.{suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(stream_with_context(lines), content_type=kind, headers=headers)
 
 
-def _rows() -> Sequence[dict[str, Any] | AppException]:
-    if request.mimetype == "text/csv":
+READERS = {"text/csv": tables.read_csv, "application/x-ndjson": tables.read_json_lines}
+
+
+def _rows() -> Mapping[int, dict[str, Any] | AppException]:
+    if read := READERS.get(request.mimetype):
         try:
-            return bulk.read_csv(request.get_data().decode("utf-8"))
+            return read(request.get_data().decode("utf-8"))
         except UnicodeDecodeError:
             raise ValidationError(details={"body": ["This is not UTF-8."]}) from None
     rows = request.get_json()
@@ -82,13 +96,13 @@ def _rows() -> Sequence[dict[str, Any] | AppException]:
             details={"body": ["Send a list of objects, each like the body of POST /posts."]}
         )
     bulk.check_number(len(rows))
-    return cast(list[dict[str, Any]], rows)
+    return dict(enumerate(rows))
 
 
 def _answer(
-    rows: Sequence[dict[str, Any] | AppException], *, dry_run: bool, key: str | None
+    rows: Mapping[int, dict[str, Any] | AppException], *, dry_run: bool, key: str | None
 ) -> dict[str, Any]:
-    items = [row if isinstance(row, AppException) else _loaded(row) for row in rows]
+    items = {index: row if isinstance(row, AppException) else _loaded(row) for index, row in rows.items()}
     answers = bulk.create_each(items, principal(), dry_run=dry_run, key=key, dump=PostSchema().dump)
     refused = sum(answer.error is not None for answer in answers)
     return {"dry_run": dry_run, "accepted": len(answers) - refused, "refused": refused, "data": answers}

@@ -84,3 +84,6 @@ BODIES: Mapping[str, Any] = {
     "update_workspace": {"name": "Bakery", "late_after_seconds": 7200},
 }
 CSV = f"video_id,channel_ids,caption,scheduled_at\n{ID},{ID};{OTHER_ID},Good morning.,{WHEN}\n"
+JSON_LINES = (
+    f'{{"video_id": "{ID}", "channel_id": "{ID}", "caption": "Good morning.", "scheduled_at": "{WHEN}"}}\n'
+)

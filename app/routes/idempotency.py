@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from flask import Response, current_app, request
 
-from app.exceptions import PreconditionFailedError, StateConflictError
+from app.exceptions import PreconditionFailedError
 from app.extensions import db
 from app.routes.base import principal
 from app.schemas.base import Schema
@@ -90,9 +90,7 @@ def once_apart(
         return _replayed(claim)
 
     def remember(result: Result) -> None:
-        again = idempotency.claim(key, principal(), request=fingerprint)
-        if isinstance(again, idempotency.Replay):
-            raise StateConflictError("Another request with this Idempotency-Key was answered meanwhile.")
+        again = idempotency.claim_again(key, principal(), request=fingerprint)
         idempotency.store(again, status=status, body=schema().dump(result), sealed=sealed)
 
     return effect(remember)

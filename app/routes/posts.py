@@ -23,7 +23,8 @@ from app.schemas.posts import (
     RepostSchema,
     TimelineSchema,
 )
-from app.services import copies, edits, posts, timeline
+from app.services import copies, edits, post_list, posts, timeline
+from app.services.post_list import Filter
 
 blp = Blueprint("posts", __name__, description="Posts: a video and its words, for one or more channels.")
 Tagged = tuple[Post, dict[str, str]]
@@ -59,8 +60,12 @@ def create_post(body: Any, query: dict[str, Any], headers: dict[str, Any]) -> Ta
 @blp.arguments(PostsQuerySchema, location="query")
 @blp.response(200, page_schema(PostSchema))
 def list_posts(query: dict[str, Any]) -> Page[Post]:
-    """List posts, newest first."""
-    return posts.list_posts(principal(), **query)
+    """List posts, newest first.
+
+    Filtered by label or channel a page may hold fewer than `limit` although more follow: `has_more` says it.
+    """
+    paging = {name: query.pop(name) for name in ("limit", "cursor", "sort")}
+    return post_list.list_posts(principal(), Filter(**query), **paging)
 
 
 @blp.get("/posts/<uuid:post_id>")

@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 from app.schemas.base import Schema
 from app.schemas.errors import ErrorBodySchema
 from app.schemas.options import AsGiven
-from app.schemas.posts import NewPostSchema, PostSchema, PreviewSchema
+from app.schemas.posts import NewPostSchema, PostFilterSchema, PostSchema, PreviewSchema
 from app.services.bulk import MOST, Answer
 
 
@@ -46,7 +46,9 @@ POST = [{"$ref": f"#/components/schemas/{name}"} for name in ("Post", "Preview")
 class ItemSchema(Schema):
     """The answer to one item: `post` when `status` is below 300, else `error`."""
 
-    index = fields.Integer(required=True)
+    index = fields.Integer(
+        required=True, metadata={"description": "Its number from 0; of a table, that of its first row."}
+    )
     status = fields.Integer(required=True)
     post = fields.Method("_post", required=True, metadata={"anyOf": POST})
     error = fields.Nested(ErrorBodySchema, allow_none=True, required=True)
@@ -66,7 +68,7 @@ class BulkAnswerSchema(Schema):
     data = fields.List(fields.Nested(ItemSchema), required=True)
 
 
-class ExportQuerySchema(Schema):
+class ExportQuerySchema(PostFilterSchema):
     format = fields.String(
         load_default="csv",
         validate=validate.OneOf(("csv", "jsonl")),

@@ -171,12 +171,27 @@ class NewPostQuerySchema(Schema):
     )
 
 
-class PostsQuerySchema(PageQuerySchema):
+class PostFilterSchema(Schema):
+    """Which posts; what is not said leaves none out."""
+
     status = fields.String(
         load_default=None,
         validate=validate.OneOf(STATUSES),
         metadata={"description": "Only posts of this status; without it all."},
     )
+    label = fields.String(
+        load_default=None,
+        validate=validate.Length(1, MAX_LABEL),
+        metadata={"description": "Only posts with this label, exactly as it is written."},
+    )
+    channel_id = fields.UUID(
+        load_default=None, metadata={"description": "Only posts with a target on this channel."}
+    )
+    created_from = Instant(load_default=None, metadata={"description": "Only posts made then or later."})
+    created_to = Instant(load_default=None, metadata={"description": "Only posts made before."})
+
+
+class PostsQuerySchema(PostFilterSchema, PageQuerySchema):
     sort = fields.String(
         load_default="-created_at",
         validate=validate.OneOf(("-created_at", "created_at")),

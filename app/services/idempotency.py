@@ -72,6 +72,17 @@ def claim(key: str, principal: Principal, *, request: bytes) -> Claim | Replay:
     return Replay(row.status, _opened(row))
 
 
+def claim_again(key: str, principal: Principal, *, request: bytes) -> Claim:
+    """Return the right to answer a request whose first claim was let go, to ask others in no transaction.
+
+    Raises StateConflictError when another request answered it meanwhile, and what `claim` raises.
+    """
+    again = claim(key, principal, request=request)
+    if isinstance(again, Replay):
+        raise StateConflictError("Another request with this Idempotency-Key was answered meanwhile.")
+    return again
+
+
 def _opened(row: IdempotencyKey) -> JsonObject:
     if row.body_encrypted is None:
         return row.body or {}

@@ -1,4 +1,4 @@
-"""Posts: making them, finding them, stopping them. Editing is in `edits`, what is checked in `planning`."""
+"""Posts: making them, finding one, stopping them. Editing is in `edits`, the list in `post_list`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from app.domain.target_state import BEFORE_INTENT
 from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError
 from app.extensions import db
 from app.models import Event, Post, Rendition, Target
-from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
 from app.services import fits, outgoing, planning, renditions, repost, uploads_url, warnings
 from app.services.idempotency import Remember, forget
@@ -102,7 +101,8 @@ def finish(post_id: uuid.UUID, *, remember: Remember = forget) -> Post:
 # -- finding
 
 
-def _whole(query: Select[Post]) -> Select[Post]:
+def whole(query: Select[Post]) -> Select[Post]:
+    """Have everything that is shown of a post loaded with it."""
     targets = selectinload(Post.targets)
     shown = (
         targets.joinedload(Target.channel),
@@ -114,7 +114,7 @@ def _whole(query: Select[Post]) -> Select[Post]:
 
 
 def _load(query: Select[Post]) -> Post | None:
-    return db.session.scalar(_whole(query))
+    return db.session.scalar(whole(query))
 
 
 def get(principal: Principal, post_id: uuid.UUID) -> Post:
@@ -130,22 +130,6 @@ def show(principal: Principal, post_id: uuid.UUID) -> Post:
     post = get(principal, post_id)
     warnings.attach(post.targets)
     return post
-
-
-def list_posts(
-    principal: Principal,
-    *,
-    limit: int,
-    cursor: str | None = None,
-    status: str | None = None,
-    sort: str = "-created_at",
-) -> Page[Post]:
-    """Return the workspace's posts with their targets; `sort`: -created_at, newest first, or created_at."""
-    query = select(Post).where(Post.workspace_id == principal.workspace_id)
-    if status:
-        query = query.where(Post.status == status)
-    newest_first = sort == "-created_at"
-    return paginate(_whole(query), by=(Post.id,), limit=limit, cursor=cursor, newest_first=newest_first)
 
 
 # -- stopping

@@ -42,15 +42,15 @@ def list_targets(
     own = Target.workspace_id == principal.workspace_id
     parts: list[Condition] = []
     if status or channel_id or needs_action is not None:
-        of_channel = _of_channel(principal, channel_id) if channel_id else None
-        parts = [*_parts(own, of_channel, status=status, needs_action=needs_action)] or [false()]
+        place = of_channel(principal, channel_id) if channel_id else None
+        parts = [*_parts(own, place, status=status, needs_action=needs_action)] or [false()]
     return paginate(
         select(Target).where(own).options(*WHOLE), by=(Target.due_at, Target.id), limit=limit, cursor=cursor,
         newest_first=sort == "-due_at", within=(due_from, due_to), parts=parts,
     )  # fmt: skip
 
 
-def _of_channel(principal: Principal, channel_id: uuid.UUID) -> Condition:
+def of_channel(principal: Principal, channel_id: uuid.UUID) -> Condition:
     """Match a channel's targets; none if it is another workspace's."""
     own = select(Channel.id).where(Channel.id == channel_id, Channel.workspace_id == principal.workspace_id)
     return Target.channel_id == channel_id if db.session.scalar(own) else false()

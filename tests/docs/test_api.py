@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 
 from app import clock
-from app.models import Webhook
+from app.models import Webhook, page
 from app.models.base import new_id
 from app.routes import openapi
 from app.schemas.posts import NewPostSchema
-from app.services import bulk, deliveries, webhooks
+from app.services import deliveries, post_list, tables, webhooks
 from tests.servers import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -61,7 +61,7 @@ def test_the_pasted_verification_refuses_everything_else(
 def test_the_pasted_bodies_are_accepted_as_far_as_their_form_goes(app: Flask) -> None:
     with app.app_context():
         post = NewPostSchema().loads(block("json"))
-        (row,) = bulk.read_csv(block("csv"))
+        (row,) = tables.read_csv(block("csv")).values()
         assert isinstance(row, dict)
         imported = NewPostSchema().load(row)
 
@@ -82,4 +82,9 @@ def test_every_address_on_the_page_is_an_operation(app: Flask) -> None:
 
 
 def test_every_column_of_a_table_is_named() -> None:
-    assert [name for name in bulk.IMPORTED if f"`{name}`" not in PAGE] == []
+    assert [name for name in (*tables.IMPORTED, *tables.OF_RESULT) if f"`{name}`" not in PAGE] == []
+
+
+def test_what_a_page_of_posts_may_cost_is_as_it_says() -> None:
+    assert f"at most {page.MOST_LOOKED_AT:,}\nposts are looked through" in PAGE
+    assert f"more than {post_list.FEW} posts" in PAGE

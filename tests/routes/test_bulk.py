@@ -3,13 +3,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import socket
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from app.models import Post
+from app.extensions import db
+from app.models import Post, Upload
 from tests.routes.conftest import Body, Send, code, count, row
 
 Ask = Any
@@ -59,6 +61,41 @@ def test_one_to_five_hundred_are_taken(send: Send, number: int) -> None:
 
 
 @pytest.fixture
+def resolving(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a transaction was open, each time a name was looked up; every name leads to a public address."""
+    found: list[bool] = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *rest: Any, **options: Any) -> Any:
+        if host != "videos.example.com":
+            return real(host, port, *rest, **options)
+        found.append(db.session().in_transaction())
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return found
+
+
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize("key", ["k", None])
+def test_no_transaction_is_open_while_a_videos_host_is_looked_up(
+    app: Flask, send: Send, body: Body, resolving: list[bool], key: str | None
+) -> None:
+    video = {"url": "https://videos.example.com/film.mp4"}
+    posts = [body, *(body | {"video_id": None, "video": video | {"title": title}} for title in "ab")]
+    headers = {"Idempotency_Key": key} if key else {}
+
+    first = send("POST", "/posts/bulk", {"posts": posts}, **headers)
+    again = send("POST", "/posts/bulk", {"posts": posts}, **headers) if key else first
+
+    assert statuses(first) == statuses(again) == [201] * 3
+    assert resolving == [False, False]
+    ids = [[item["post"]["id"] for item in answer.get_json()["data"]] for answer in (first, again)]
+    assert ids[0] == ids[1]
+    assert count(app, Post) == 3
+
+
+@pytest.fixture
 def upload(client: FlaskClient, auth_headers: dict[str, str]) -> Ask:
     def ask(text: str, query: str = "", content_type: str = "text/csv") -> Any:
         headers = auth_headers | {"Content-Type": content_type}
@@ -94,6 +131,18 @@ def test_a_table_is_looked_at_first_and_stored_when_asked_to(app: Flask, upload:
     assert (post["caption"], post["labels"]) == ('Hello, "you"', ["a", "b"])
 
 
+def test_a_row_may_have_metadata_and_a_video_that_is_to_be_fetched(
+    app: Flask, upload: Ask, body: Body, resolving: list[bool]
+) -> None:
+    source = {"video_id": "", "video_url": "https://videos.example.com/film.mp4", "video_title": "Film"}
+
+    stored = upload(table(body, metadata='{"row": 17}', **source), "?dry_run=false")
+
+    post = stored.get_json()["data"][0]["post"]
+    assert (post["title"], post["metadata"], post["targets"][0]["hold"]) == ("Film", {"row": 17}, "media")
+    assert (resolving, count(app, Upload)) == ([False], 1)
+
+
 def test_each_row_says_what_is_wrong_with_it(upload: Ask, body: Body) -> None:
     good = table(body).splitlines()
     rows = [good[0], good[1], "not-an-id,x,,,,", "too,few"]
@@ -109,8 +158,10 @@ def test_each_row_says_what_is_wrong_with_it(upload: Ask, body: Body) -> None:
 @pytest.mark.parametrize(
     ("text", "field"),
     [("", "columns"), ("caption\nx", "columns"), ("video_id,channel_ids,secret\na,b,c", "columns"),
+     ("video_id,channel_id,channel_id\na,b,c", "columns"), ("video_url,caption\na,b", "columns"),
      ("video_id,channel_ids\n", "posts"), ("caption\rx", "columns"), ("c" * 140_000, "rows")],
-    ids=["empty", "columns missing", "unknown column", "no rows", "old line ends", "a column without end"],
+    ids=["empty", "columns missing", "unknown column", "a column twice", "no channel", "no rows",
+         "old line ends", "a column without end"],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_refused_whole(upload: Ask, text: str, field: str) -> None:
     answer = upload(text)

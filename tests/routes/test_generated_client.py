@@ -25,6 +25,7 @@ CONFIG = """\
 content_type_overrides:
   application/offset+octet-stream: application/octet-stream
   text/csv: application/octet-stream
+  application/x-ndjson: application/octet-stream
   video/*: application/octet-stream
   image/jpeg: application/octet-stream
   image/png: application/octet-stream

@@ -203,6 +203,36 @@ def test_a_dry_run_stores_nothing(app: Flask, send: Send, body: Body) -> None:
     assert (count(app, Post), count(app, Target), count(app, Event)) == (0, 0, 0)
 
 
+@pytest.mark.usefixtures("database_url")
+def test_posts_are_listed_by_label_channel_and_time(send: Send, body: Body) -> None:
+    plain, labelled = (send("POST", "/posts", body | {"draft": True, "scheduled_at": None} | more).json["id"]
+                       for more in ({}, {"labels": ["bakery"]}))  # fmt: skip
+    on = f"channel_id={body['targets'][0]['channel_id']}"
+    today = f"created_from={clock.now() - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+
+    asked = [
+        "label=bakery",
+        f"{on}&label=bakery",
+        f"{on}&status=draft",
+        f"{today}&{on}",
+        f"{today}&status=failed",
+    ]
+    found = [[post["id"] for post in send("GET", f"/posts?{query}").json["data"]] for query in asked]
+
+    assert found == [[labelled], [labelled], [labelled, plain], [labelled, plain], []]
+
+
+@pytest.mark.parametrize(
+    "query", ["label=", f"label={'x' * 51}", "channel_id=x", "created_from=2027-01-31T18:00:00", "labels=a"]
+)
+def test_a_filter_that_cannot_be_meant_is_refused(send: Send, query: str) -> None:
+    for path in ("/posts", "/posts/export"):
+        answer = send("GET", f"{path}?{query}")
+
+        assert code(answer) == (422, "VALIDATION_ERROR")
+        assert list(answer.json["error"]["details"]) == [query.partition("=")[0]]
+
+
 def test_a_draft_may_be_unfinished(send: Send, body: Body) -> None:
     del body["scheduled_at"]
 

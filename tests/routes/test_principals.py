@@ -342,9 +342,11 @@ def test_what_is_in_a_body_or_filter_belongs_to_the_workspace_or_does_not_exist(
     ]
 
     answers = [client.open(url, method=how, json=body, headers=other_headers) for how, url, body in bodies]
-    listed = client.get(f"/api/v1/targets?channel_id={theirs_c}", headers=other_headers)
+    lists = ("targets?", "posts?", "posts/export?format=jsonl&")
+    listed = [client.get(f"/api/v1/{each}channel_id={theirs_c}", headers=other_headers) for each in lists]
     bulk = client.post("/api/v1/posts/bulk", json={"posts": [bodies[0][2]]}, headers=other_headers)
 
     assert [answer.status_code for answer in answers] == [404] * 4, [answer.get_json() for answer in answers]
-    assert listed.get_json()["data"] == []
+    assert [answer.get_json()["data"] for answer in listed[:2]] == [[], []]
+    assert (listed[2].status_code, listed[2].get_data()) == (200, b"")
     assert bulk.get_json()["data"][0]["status"] == 404
