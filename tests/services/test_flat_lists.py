@@ -89,7 +89,7 @@ ASKED: dict[str, Ask] = {
     "posts on a channel, oldest first": listed_posts(channel="channel_id", sort="created_at"),
     "posts on a small channel": listed_posts(channel="second_channel_id"),
     "posts on a small channel, oldest first": listed_posts(channel="second_channel_id", sort="created_at"),
-    "posts published on a channel": listed_posts(channel="channel_id", status="published"),
+    "posts failed on a channel": listed_posts(channel="channel_id", status="failed"),
     "posts with a label on a channel": listed_posts(channel="channel_id", label="tenth"),
     "posts made in a time": listed_posts(created_from=-0.5, created_to=-0.25),
     "posts made in a time, oldest first": listed_posts(created_from=-0.5, created_to=-0.25, sort="created_at"),
