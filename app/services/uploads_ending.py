@@ -72,7 +72,7 @@ def finish(upload_id: uuid.UUID, fence: int, *, sha256: str | None = None) -> No
         fail(upload_id, fence, error)
         raise
     except StorageError:
-        leases.write(Upload, upload_id, fence, lease_until=None, next_at=clock.now() + AGAIN_AFTER)
+        leases.write(Upload, upload_id, fence, **leases.FREE, next_at=clock.now() + AGAIN_AFTER)
         db.session.commit()
         raise
     _become_video(whole, container, sha256 or "")
