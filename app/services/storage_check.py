@@ -19,6 +19,7 @@ from app import clock
 from app.exceptions import ResourceNotFoundError
 from app.extensions import db
 from app.models import Rendition, Upload, Video
+from app.services import renditions
 from app.services.copying import PLACES, Place
 from app.storage import Listed, Storage, available, get_storage
 
@@ -187,9 +188,14 @@ def _mend_thumbnail(video_id: uuid.UUID, trouble: Trouble) -> str:
 
 
 def _mend_rendition(rendition_id: uuid.UUID, trouble: Trouble) -> str:
+    """It is made anew at once where a post waits with it: nothing else would begin it for that post."""
+    its = (Rendition.id == rendition_id, Rendition.key == trouble.key, Rendition.state == "ready")
+    if renditions.lock_waiting(rendition_id) and db.session.scalar(select(Rendition.id).where(*its)):
+        renditions.make_again(rendition_id)
+        return "made anew for the posts that wait for it"
     db.session.execute(
         update(Rendition)
-        .where(Rendition.id == rendition_id, Rendition.key == trouble.key, Rendition.state == "ready")
+        .where(*its)
         .values(state="removed", key=None, fence=Rendition.fence + 1)
         .execution_options(synchronize_session=False)
     )

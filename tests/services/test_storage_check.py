@@ -20,7 +20,7 @@ from app.models import Rendition, Upload, Video
 from app.services import doctor, instance, removals, storage_check
 from app.storage import get_storage, new_key
 from tests.database import dispose
-from tests.factories import Person, make_person, make_video
+from tests.factories import Person, make_channel, make_person, make_post, make_video, only_target
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -146,6 +146,23 @@ def test_a_rendition_without_its_file_is_made_anew(person: Person) -> None:
     assert repair() == ["made anew when a post needs it"]
     assert db.session.scalars(select(Rendition.state)).one() == "removed"
     assert found() == []
+
+
+def test_a_rendition_that_a_post_waits_with_is_made_anew_at_once(person: Person) -> None:
+    video = stored_video(person)
+    row = db.session.scalars(select(Rendition)).one()
+    post = make_post(video, make_channel(video.workspace_id))
+    target = only_target(post)
+    target.rendition_id = row.id
+    db.session.commit()
+    get_storage().delete(str(row.key))
+
+    assert repair() == ["made anew for the posts that wait for it"]
+    db.session.rollback()
+    row = db.session.get_one(Rendition, row.id, populate_existing=True)
+    assert (row.state, row.next_at is not None) == ("processing", True)
+    db.session.refresh(target)
+    assert (target.state, target.hold) == ("scheduled", "media")
 
 
 def test_a_file_of_another_size_is_told_and_left(person: Person) -> None:
