@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.domain.recipe import Recipe
 from app.domain.video_spec import VideoFacts
-from app.exceptions import StorageError, VideoConversionError, VideoValidationError
+from app.exceptions import StorageError, VideoConversionError, VideoProcessingError, VideoValidationError
 from app.logging_config import get_logger
 from app.media.abilities import abilities
 from app.media.child import Ended, Limits, run_watched
@@ -69,7 +69,8 @@ def convert(
     is done (0 to 1) and the seconds that remain, None while nothing can be said; what it raises ends the
     conversion and passes through. `max_bytes` is kept: a file that came out larger is made once more, smaller.
     Raises VideoValidationError when the file is at fault or the budget cannot be kept, VideoConversionError when ffmpeg
-    fails (details: `crashed`, whether a signal ended it), StorageError when the disk is full. Then `out` is not there.
+    fails (details: `crashed`, whether a signal ended it), VideoProcessingError when this ffmpeg cannot be started or
+    cannot do it, StorageError when the disk is full. Then `out` is not there.
     """
     job, room = Job(ffmpeg, source, out, facts, recipe), room or Room()
     _refuse_hopeless(job)
@@ -95,9 +96,9 @@ def _refuse_hopeless(job: Job) -> None:
         raise _too_large(job, round(LEAST_RATE * job.seconds / 8))
     needed = job.recipe.picture is not None and needs_zscale(job.facts)
     if needed and "zscale" in abilities(job.ffmpeg).missing:
-        raise VideoConversionError(
+        raise VideoProcessingError(
             "This ffmpeg cannot convert HDR colours: it lacks zscale. Use another one (FFMPEG_PATH).",
-            {"crashed": False, "reason": "no zscale"},
+            {"reason": "no zscale"},
         )
 
 
@@ -197,7 +198,9 @@ def _failure(job: Job, ended: Ended, room: Room) -> Exception:
     if ended.code is None or ended.code == -signal.SIGXCPU:
         return _failed("This video took too long to convert.", "out of time", crashed=False)
     if ended.code == 127:
-        return _failed("ffmpeg could not be started. Run `flask doctor`.", "not started", crashed=False)
+        return VideoProcessingError(
+            "ffmpeg could not be started. Run `flask doctor`.", {"reason": "not started"}
+        )
     if ended.code < 0:
         return _failed("This video made ffmpeg crash.", f"signal {-ended.code}", crashed=True)
     if any(words in ended.output for words in DAMAGED):

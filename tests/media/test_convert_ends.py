@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.recipe import Recipe
-from app.exceptions import StorageError, VideoConversionError, VideoValidationError
+from app.exceptions import StorageError, VideoConversionError, VideoProcessingError, VideoValidationError
 from app.media import Room, convert, measure
 from app.media import convert as convert_function
 from tests.clips import ffmpeg, make_clip
@@ -126,7 +126,7 @@ def test_an_ffmpeg_that_hangs_is_ended(tmp_path: Path, clip: Path, monkeypatch: 
 
 
 def test_a_missing_ffmpeg_is_our_fault(tmp_path: Path, clip: Path) -> None:
-    with pytest.raises(VideoConversionError, match="doctor"):
+    with pytest.raises(VideoProcessingError, match="doctor") as caught:
         convert(
             clip,
             REMUX,
@@ -135,6 +135,7 @@ def test_a_missing_ffmpeg_is_our_fault(tmp_path: Path, clip: Path) -> None:
             ffmpeg=Path("/nowhere"),
             on_progress=quietly,
         )
+    assert not isinstance(caught.value, VideoConversionError)  # which would end the posts for good
 
 
 def test_a_file_that_is_no_longer_what_was_measured_is_refused(tmp_path: Path, clip: Path) -> None:
@@ -214,7 +215,7 @@ def test_hdr_needs_an_ffmpeg_that_can_and_says_so(tmp_path: Path, clip: Path) ->
     facts = replace(measure(clip), is_hdr=True)
     lacking = fake_ffmpeg(tmp_path, f'"{ffmpeg()}" "$@" | grep -v zscale')
 
-    with pytest.raises(VideoConversionError, match="zscale"):
+    with pytest.raises(VideoProcessingError, match="zscale") as caught:
         convert(
             clip,
             Recipe(picture=SMALL, sound="copy"),
@@ -223,3 +224,4 @@ def test_hdr_needs_an_ffmpeg_that_can_and_says_so(tmp_path: Path, clip: Path) ->
             ffmpeg=lacking,
             on_progress=quietly,
         )
+    assert not isinstance(caught.value, VideoConversionError)
