@@ -246,7 +246,7 @@ def _postpone(job: Job, error: AppException, *, attempts: int) -> None:
 
 
 def _settle_failed(rendition_id: uuid.UUID, fence: int, error: AppException, **columns: Any) -> None:
-    """Write why it cannot be made, and end what waited for it. Commits."""
+    """Write why it cannot be made, and end what waited for it; whatever was stored of it goes. Commits."""
     waiting = renditions.lock_waiting(rendition_id)
     owned = leases.write(
         Rendition, rendition_id, fence, Rendition.state == "processing",
@@ -258,6 +258,9 @@ def _settle_failed(rendition_id: uuid.UUID, fence: int, error: AppException, **c
         return
     _tell(rendition_id, "rendition.failed")
     renditions.fail_targets(waiting, error.to_dict())
+    row = db.session.get_one(Rendition, rendition_id, populate_existing=True)
+    removals.plan(row.workspace_id, [(row.backend, row.key)])
+    row.key = None
     db.session.commit()
     logger.warning("Rendition failed: %s", error.message, extra={"rendition_id": str(rendition_id)})
     wake_dispatcher()

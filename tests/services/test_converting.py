@@ -129,6 +129,22 @@ def test_a_worker_that_dies_twice_ends_it_with_the_reason_and_it_is_not_begun_ag
     assert rendition().state == "failed"
 
 
+def test_what_workers_stored_before_they_died_goes_when_it_is_given_up(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(clip)
+    monkeypatch.setattr(converting, "_settle_ready", ending(Killed()))
+    for hours in (0, 1):
+        with pytest.raises(Killed):
+            run(hours=hours)
+    key = str(rendition().key)
+    assert get_storage().exists(key)
+    run(hours=2)
+
+    assert (rendition().state, rendition().key) == ("failed", None)
+    assert key in db.session.scalars(select(Upload.key).where(Upload.kind == "removal")).all()
+
+
 @pytest.mark.parametrize("crashed", [True, False])
 def test_an_ffmpeg_that_crashes_is_tried_once_more_and_one_that_refuses_is_not(
     clip: Path, monkeypatch: pytest.MonkeyPatch, *, crashed: bool
