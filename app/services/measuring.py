@@ -10,7 +10,13 @@ from typing import Any
 
 from app import clock
 from app.domain.video_state import VideoState, may_move
-from app.exceptions import AppException, StorageError, VideoProcessingError, VideoValidationError
+from app.exceptions import (
+    AppException,
+    ResourceNotFoundError,
+    StorageError,
+    VideoProcessingError,
+    VideoValidationError,
+)
 from app.extensions import db
 from app.logging_config import bind_context, get_logger
 from app.media import measure as measure_file
@@ -34,6 +40,9 @@ def measure(video_id: uuid.UUID, fence: int) -> None:
             facts = measure_file(path)
             sha256 = known or _sha256(path)
             picture = thumbnails.first(place[2], video_id, path, facts)
+    except ResourceNotFoundError:
+        gone = VideoProcessingError("The store no longer has the file of this video. Upload it again.")
+        _settle(video_id, fence, "rejected", error=gone.to_dict())
     except VideoValidationError as error:
         _settle(video_id, fence, "rejected", error=error.to_dict())
     except AppException as error:

@@ -112,6 +112,21 @@ def test_a_store_that_is_away_does_not_reject_the_video(
     assert video.next_at > clock.now() + timedelta(seconds=30)
 
 
+def test_a_video_whose_file_the_store_does_not_have_is_rejected_and_fails_its_targets(
+    clip_bytes: bytes,
+) -> None:
+    video = arrived(clip_bytes)
+    target = waiting_target(video)
+    get_storage().delete(video.key)
+
+    measuring.measure(video.id, 0)
+
+    assert (read(video.id).state, video.next_at) == ("rejected", None)
+    assert "no longer has the file" in (video.error or {})["message"]
+    db.session.refresh(target)
+    assert (target.state, target.hold) == ("failed", None)
+
+
 def test_a_video_without_a_picture_is_ready_all_the_same(
     clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
