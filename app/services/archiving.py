@@ -47,14 +47,14 @@ def archive(principal: Principal, video_id: uuid.UUID) -> None:
             {"found": video.state, "allowed": list(SETTLED)},
         )
     if video.state != "archived":
-        refuse_while_used(video)
+        refuse_while_used(video, states=UNENDED)
         let_go([video], event="video.archived")
     db.session.flush()
 
 
-def refuse_while_used(video: Video) -> None:
-    """Raise StateConflictError, and roll back, while posts that are not done use a locked video."""
-    query = select(Target.post_id).where(Target.video_id == video.id, Target.state.in_(sorted(OPEN)))
+def refuse_while_used(video: Video, *, states: frozenset[str] = OPEN) -> None:
+    """Raise StateConflictError, and roll back, while posts in one of these states use a locked video."""
+    query = select(Target.post_id).where(Target.video_id == video.id, Target.state.in_(sorted(states)))
     posts = list(db.session.scalars(query.distinct().limit(SHOWN_BLOCKERS)))
     if posts:
         db.session.rollback()

@@ -127,7 +127,7 @@ def test_an_archived_video_is_deleted_with_its_picture(person: Person, settings:
     assert files(settings) == []
 
 
-@pytest.mark.parametrize("state", sorted(OPEN))
+@pytest.mark.parametrize("state", sorted(archiving.UNENDED))
 def test_by_hand_a_video_is_not_archived_while_a_post_needs_it(
     person: Person, settings: Settings, state: str
 ) -> None:
