@@ -37,8 +37,10 @@ class Task:
     timeout: int
 
 
-MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 900)
-MAKE_RENDITION = Task("jobs.media.make_rendition", "media", 12 * 3600)  # ffmpeg itself ends much earlier
+MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 6 * 3600)  # fetches all of an original
+MAKE_RENDITION = Task(
+    "jobs.media.make_rendition", "media", 12 * 3600
+)  # ends most ffmpegs earlier itself: `seconds_allowed`
 EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 300)
 IMPORT_UPLOAD = Task("jobs.media.import_upload", "media", 6 * 3600)
 STAGE_TARGET = Task("jobs.publish.stage_target", "stage", 900)
