@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crash.rounds import Result
 
 LOG_LINES = 12
+ENOUGH = 0.75  # of the wanted faults must have struck
 
 
 def story(world: World, finding: Finding) -> str:
@@ -117,4 +118,7 @@ def last_line(results: Sequence[Result]) -> str:
 
 
 def is_clean(results: Sequence[Result]) -> bool:
-    return not _findings(results)
+    """Is nothing wrong, and were enough of the faults met to say so?"""
+    struck = sum(len(result.struck) for result in results)
+    wanted = sum(len(result.wanted.faults) for result in results)
+    return not _findings(results) and struck >= ENOUGH * wanted

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import update
 
+from app import clock
 from app.domain.principal import Principal
 from app.domain.target_state import BEFORE_INTENT, RETRYABLE, State
 from app.exceptions import PreconditionFailedError, StateConflictError
@@ -20,7 +21,7 @@ from app.extensions import db
 from app.models import Channel, Post, Target, Video
 from app.services import planning, posts
 from app.services.outcomes import NO_HANDLE
-from app.services.publishing import effective_options
+from app.services.publishing import effective_options, when_staged
 from app.services.validation import Placed, effective_texts
 
 AFRESH: dict[str, Any] = {
@@ -60,19 +61,21 @@ def stand(post: Post, targets: Sequence[Target], principal: Principal) -> list[P
 
 
 def content(post: Post, target: Target) -> tuple[Any, ...]:
-    """Return all of a target that somebody at work on it may have taken note of."""
+    """Return all of a target that somebody at work on it may have taken note of, but its terms."""
     texts, options = effective_texts(post, target), effective_options(post, target)
     return (
         texts,
         options,
         post.fit if target.fit is None else target.fit,
         target.content_hash,
-        target.due_at,
-        target.if_over_quota,
-        target.late_until,
-        target.state,
+        target.state == "draft",
         target.video_id,
     )
+
+
+def terms(target: Target) -> tuple[Any, ...]:
+    """Return when a target goes out, and whether at all: an upload serves whatever they are."""
+    return target.due_at, target.late_until, target.if_over_quota
 
 
 def use_video(item: Placed) -> None:
@@ -130,6 +133,21 @@ def write_targets(targets: Sequence[Target], was: States, columns: Sequence[str]
         check_all_done(group, done)
 
 
+def reschedule(targets: Sequence[Target], was: States, columns: Sequence[str]) -> None:
+    """Write the new terms of waiting targets whose content is as it was: what is uploaded stays uploaded."""
+    now = clock.now()
+    for target in targets:
+        if was[target.id] == "staged" and target.due_at is not None:
+            target.next_at = when_staged(target.due_at, now, target.handle_expires_at)
+    for values, group in _grouped(targets, was, columns):
+        check_all_done(group, _put_off([target.ref for target in group], values))
+
+
+def _put_off(refs: Sequence[Any], values: Mapping[str, Any]) -> set[uuid.UUID]:
+    done = Target.take_back(refs, states={"scheduled", "staged"}, **values)
+    return done | Target.move_many(refs, before={"staging"}, after="scheduled", fenced=False, **values)
+
+
 def _rewind(refs: Sequence[Any], values: Mapping[str, Any]) -> set[uuid.UUID]:
     done = Target.take_back(refs, states={"scheduled"}, **AFRESH, **values)
     return done | Target.move_many(
@@ -168,8 +186,7 @@ def check_all_done(targets: Sequence[Target], done: set[uuid.UUID]) -> None:
 def make_due(targets: Sequence[Target], was: States) -> None:
     for values, group in _grouped(targets, was, (*TARGET_COLUMNS, "own_time")):
         refs = [target.ref for target in group]
-        done = Target.take_back(refs, states={"scheduled", "staged"}, **values)
-        done |= Target.move_many(refs, before={"staging"}, after="scheduled", fenced=False, **values)
+        done = _put_off(refs, values)
         drafts = [target.ref for target in group if was[target.id] == "draft"]
         done |= Target.move_many(drafts, before={"draft"}, after="scheduled", fenced=False, **values)
         check_all_done(group, done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from app import clock
 from app.domain import schedule
@@ -41,7 +42,7 @@ def edit_post(
     planning.check_options(given.get("options") or {})
     left = destinations.leaving(post, given.get("remove_targets") or ())
     placed = _place(post, given, principal, left)
-    before = {item.target.id: changes.content(post, item.target) for item in placed}
+    before = _all_of(post, placed)
     _apply_words(post, given)
     _apply_time(post, placed, given, now=now)
     for item in placed:
@@ -50,20 +51,37 @@ def edit_post(
     joined = destinations.joining(post, given, principal, without=left, now=now)
     new = [item.target for item in joined]
     changes.set_times(post, [*placed, *joined], principal, given.get("late_until"), now=now)
-    changed = [item.target for item in placed if changes.content(post, item.target) != before[item.target.id]]
+    after = _all_of(post, placed)
+    changed = [item.target for item in placed if after[item.target.id] != before[item.target.id]]
+    kept = [target for target in changed if _is_kept(target, was, before, after)]
     if any(target.state != "draft" for target in changed):
         principal.check(role="editor", scope="publish")  # what is said in public is decided here
     check(post, [*placed, *joined])
     repost.check([target for target in (*changed, *new) if target.state != "draft"])
     changes.write_post(post, version=version)
     destinations.cancel(left)
-    changes.write_targets(changed, was, TARGET_COLUMNS)
+    changes.reschedule(kept, was, TARGET_COLUMNS)
+    changes.write_targets([target for target in changed if target not in kept], was, TARGET_COLUMNS)
     destinations.add(post, new)
     Event.record(
         "post.updated", workspace_id=post.workspace_id, post_id=post.id, subject_id=post.id,
         data={"changed": sorted(given)},
     )  # fmt: skip
     return _close(post_id)
+
+
+Contents = dict[uuid.UUID, tuple[Any, Any]]
+
+
+def _all_of(post: Post, placed: Sequence[Placed]) -> Contents:
+    return {
+        item.target.id: (changes.content(post, item.target), changes.terms(item.target)) for item in placed
+    }
+
+
+def _is_kept(target: Target, was: changes.States, before: Contents, after: Contents) -> bool:
+    """Does what is uploaded for it serve as it is? Its content is the same, only its terms are not."""
+    return was[target.id] in WAITING and after[target.id][0] == before[target.id][0]
 
 
 def _place(post: Post, given: PostInput, principal: Principal, left: Sequence[Target]) -> list[Placed]:
@@ -137,7 +155,7 @@ def edit_target(
     _check_editable(target, given)
     if target.state in WAITING:
         principal.check(role="editor", scope="publish")  # what is said in public is decided here
-    now = clock.now()
+    now, before = clock.now(), changes.content(post, target)
     for name in ("title", "caption", "options", "fit"):
         if name in given:
             setattr(target, name, given[name])
@@ -152,7 +170,9 @@ def edit_target(
     if target.state not in RETRYABLE | {"draft"}:
         repost.check([target])
     changes.write_post(post, version=version)
-    changes.write_targets([target], was, TARGET_COLUMNS + OWN_COLUMNS)
+    is_kept = was[target_id] in WAITING and changes.content(post, target) == before
+    write = changes.reschedule if is_kept else changes.write_targets
+    write([target], was, TARGET_COLUMNS + OWN_COLUMNS)
     Event.record(
         "target.updated", workspace_id=post.workspace_id, post_id=post.id, target_id=target.id,
         subject_id=target.id, data={"changed": sorted(given)},

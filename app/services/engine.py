@@ -172,7 +172,7 @@ class Engine:
             heapq.heappush(self._armed, done.slot)
 
     def _settle(self, results: list[Done]) -> None:
-        kept = [done for done in self._unsettled if done.item.holds_lease()]
+        kept = [done for done in self._unsettled if not self._draining or done.item.holds_lease()]  # fenced
         answered = kept + [done for done in results if not done.lost]
         self._unsettled = []
         if not answered:

@@ -10,7 +10,7 @@ from app import clock
 from app.domain.grant_life import GrantLife
 from app.extensions import db
 from app.models import Channel, Credential, Event
-from app.services import credentials, leases
+from app.services import credentials, instance, leases
 from app.services.platforms import registry
 
 
@@ -23,8 +23,11 @@ def life(row: Credential) -> GrantLife:
 def attend(credential_id: uuid.UUID, fence: int) -> None:
     """Do what is due for a claimed grant: tell its owner that it ends, renew it, or see it end.
 
-    Raises what `credentials.refresh` raises.
+    A copy of the database leaves the original's grants alone until it is adopted: where a refresh token serves
+    once, renewing it here would cut off the original. Raises what `credentials.refresh` raises.
     """
+    if instance.check():
+        return  # its lease brings it back
     row = db.session.scalar(
         select(Credential).where(
             Credential.id == credential_id, Credential.fence == fence, Credential.status == "active"

@@ -67,6 +67,28 @@ def test_an_edit_takes_back_what_a_worker_prepared(app: Flask, send: Send, body:
     assert (stored.lease_until, stored.retries) == (None, 0)
 
 
+@pytest.mark.parametrize("where", ["post", "target"])
+@pytest.mark.parametrize("state", ["scheduled", "staging", "staged"])
+def test_another_time_keeps_what_is_uploaded(
+    app: Flask, send: Send, body: Body, state: str, where: str
+) -> None:
+    post = send("POST", "/posts", body).json
+    target_id = post["targets"][0]["id"]
+    ends = clock.now() + timedelta(days=2)
+    set_state(app, target_id, state=state, handle_encrypted="kept", handle_expires_at=ends, fence=7)
+    at = (clock.now() + timedelta(hours=5)).replace(microsecond=0)
+    path = f"/posts/{post['id']}" if where == "post" else f"/targets/{target_id}"
+
+    answer = send("PATCH", path, {"scheduled_at": clock.isoformat(at)})
+
+    assert answer.status_code == 200, answer.json
+    stored = row(app, target_id)
+    assert (stored.state, stored.handle_encrypted) == ("staged" if state == "staged" else "scheduled", "kept")
+    assert (stored.due_at, stored.fence, stored.lease_until) == (at, 8, None)
+    if state == "staged":
+        assert stored.next_at == at - timedelta(seconds=60)  # for its preflight: it need not be staged again
+
+
 def test_an_edit_leaves_alone_what_it_does_not_touch(
     app: Flask, owner: Person, send: Send, body: Body
 ) -> None:

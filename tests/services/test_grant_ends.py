@@ -16,7 +16,7 @@ from app.extensions import db
 from app.models import Channel, Credential, Event, Target
 from app.platforms.base import Tokens
 from app.platforms.tiktok import TikTok
-from app.services import credentials, grant_ends
+from app.services import credentials, grant_ends, instance
 from tests.factories import make_channel, make_person, make_post, make_video
 
 pytestmark = pytest.mark.usefixtures("database_url", "context")
@@ -163,3 +163,20 @@ def test_a_page_that_was_reconnected_meanwhile_is_not_doubted(channel: Channel) 
     credentials.doubt(channel.credential_id, error, used=clock.now() - DAY, channel_id=channel.id)
 
     assert state(channel) == ("active", "active")
+
+
+def test_a_copy_of_the_database_renews_nothing_until_it_is_adopted(
+    channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed: list[uuid.UUID] = []
+    monkeypatch.setattr(credentials, "refresh", lambda id_, _fence: renewed.append(id_))
+    id_ = set_grant(channel, refresh_token_encrypted="sealed", expires_at=clock.now())
+    instance.record(instance.advance() + 8)  # as if another had published since
+    db.session.rollback()
+
+    grant_ends.attend(id_, 1)
+    assert renewed == []
+    instance.adopt()
+    grant_ends.attend(id_, 1)
+
+    assert renewed == [id_]
