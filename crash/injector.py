@@ -19,6 +19,7 @@ PASSERS_BY = 12
 SHORT_ROUND = 200  # faults; a round of fewer would spend half of its time on its last few,
 FEW_PASSERS_BY = 4  # so there, once all are armed, these are enough
 AT_MOST = 150.0  # seconds
+TURNS = 5  # in which everybody is let go on at the end: one may not stand still yet when its turn comes
 FROZEN = LEASE + 1.5
 Say = Callable[[str], None]
 
@@ -78,8 +79,9 @@ class Injector:
         """Take back everything; let everybody go on."""
         for armed in list(self.armed):
             self._take_back(armed)
-        for note in self.world.stopped():
-            self.world.go_on(note)
+        for _ in range(TURNS):
+            for note in self.world.stopped():
+                self.world.go_on(note)
         self.world.sim.clear_faults()
 
     # -- arming

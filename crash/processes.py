@@ -8,16 +8,23 @@ import signal
 import time
 from pathlib import Path
 
-STANDSTILL = 10.0  # seconds a process may take from its note to standing still
+STANDSTILL = 2.0  # seconds that are waited for a process to stand still after its note
 
 
-def go_on(pid: int) -> None:
-    """Let a process go on. Its note is there a moment before it stands still, and a signal then would be lost."""
+def go_on(pid: int) -> bool:
+    """Let a process go on. Its note is there a moment before it stands still, and a signal then would be lost.
+
+    False: it does not stand still yet, because the machine is busy, and has to be let go on later.
+    """
     deadline = time.monotonic() + STANDSTILL
-    while _state(pid) not in ("T", "") and time.monotonic() < deadline:
+    while (state := _state(pid)) not in ("T", ""):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.01)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
+    if state:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    return True
 
 
 def end_all_of(folder: Path, *, seconds: float = 10.0) -> None:

@@ -112,8 +112,8 @@ class World:
         return list((self.rig.folder / "crash").glob("stopped.*"))
 
     def go_on(self, note: Path) -> None:
-        processes.go_on(int(note.suffix[1:]))
-        note.unlink(missing_ok=True)
+        if processes.go_on(int(note.suffix[1:])):
+            note.unlink(missing_ok=True)
 
     # -- the world's faults
 

@@ -38,10 +38,7 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
     ]
     quotas.give_back(item for item, state in ends if item.state in IN_FLIGHT and state in _NOT_MADE)
     quotas.fill((item, error) for item, outcome in results if (error := _refusal(outcome)) is not None)
-    may_exist = any(item.kind == "commit" for item, _ in results) or any(
-        state == "published" for _, state in ends
-    )
-    generation = instance.advance() if may_exist else None
+    generation = instance.advance() if any(item.kind == "commit" for item, _ in results) else None
     db.session.commit()
     if generation is not None:
         instance.record(generation)  # a snapshot taken between a claim and its post is an old one now

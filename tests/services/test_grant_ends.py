@@ -168,6 +168,7 @@ def test_a_page_that_was_reconnected_meanwhile_is_not_doubted(channel: Channel) 
 def test_a_copy_of_the_database_renews_nothing_until_it_is_adopted(
     channel: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert instance.check() is None
     renewed: list[uuid.UUID] = []
     monkeypatch.setattr(credentials, "refresh", lambda id_, _fence: renewed.append(id_))
     id_ = set_grant(channel, refresh_token_encrypted="sealed", expires_at=clock.now())
