@@ -45,23 +45,20 @@ def edit_post(
     before = _all_of(post, placed)
     _apply_words(post, given)
     _apply_time(post, placed, given, now=now)
-    for item in placed:
-        changes.use_video(item)
-    post.late_until = post.late_until if given.get("late_until", "") is not None else None
+    if given.get("late_until", "") is None:
+        post.late_until = None
     joined = destinations.joining(post, given, principal, without=left, now=now)
     new = [item.target for item in joined]
     changes.set_times(post, [*placed, *joined], principal, given.get("late_until"), now=now)
     after = _all_of(post, placed)
     changed = [item.target for item in placed if after[item.target.id] != before[item.target.id]]
-    kept = [target for target in changed if _is_kept(target, was, before, after)]
     if any(target.state != "draft" for target in changed):
         principal.check(role="editor", scope="publish")  # what is said in public is decided here
     check(post, [*placed, *joined])
     repost.check([target for target in (*changed, *new) if target.state != "draft"])
     changes.write_post(post, version=version)
     destinations.cancel(left)
-    changes.reschedule(kept, was, TARGET_COLUMNS)
-    changes.write_targets([target for target in changed if target not in kept], was, TARGET_COLUMNS)
+    _write(changed, was, before, after)
     destinations.add(post, new)
     Event.record(
         "post.updated", workspace_id=post.workspace_id, post_id=post.id, subject_id=post.id,
@@ -79,9 +76,11 @@ def _all_of(post: Post, placed: Sequence[Placed]) -> Contents:
     }
 
 
-def _is_kept(target: Target, was: changes.States, before: Contents, after: Contents) -> bool:
-    """Does what is uploaded for it serve as it is? Its content is the same, only its terms are not."""
-    return was[target.id] in WAITING and after[target.id][0] == before[target.id][0]
+def _write(changed: Sequence[Target], was: changes.States, before: Contents, after: Contents) -> None:
+    """Write changed targets. What is uploaded for one whose terms alone changed serves as it is."""
+    same = {id_ for id_, (content, _) in after.items() if content == before[id_][0] and was[id_] in WAITING}
+    changes.reschedule([target for target in changed if target.id in same], was, TARGET_COLUMNS)
+    changes.write_targets([target for target in changed if target.id not in same], was, TARGET_COLUMNS)
 
 
 def _place(post: Post, given: PostInput, principal: Principal, left: Sequence[Target]) -> list[Placed]:
@@ -112,6 +111,8 @@ def _apply_words(post: Post, given: PostInput) -> None:
 
 
 def _apply_time(post: Post, placed: Sequence[Placed], given: PostInput, *, now: datetime) -> None:
+    for item in placed:
+        changes.use_video(item)
     when = planning.read_time(given, now=now)
     if when is None and given.get("timezone"):
         raise ValidationError(
