@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from math import isfinite
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from app.config import Settings
 
@@ -77,7 +77,8 @@ def secrets_of(settings: Settings) -> Iterator[str]:
         if item.metadata.get("secret"):
             value = str(getattr(settings, item.name))
             yield value
-            yield urlsplit(value).password or "" if "://" in value else ""
+            password = urlsplit(value).password or "" if "://" in value else ""
+            yield from (password, unquote(password))  # as it is written and as it is sent
     yield from (part.partition(":")[2] for part in settings.encryption_keys.split(","))
 
 

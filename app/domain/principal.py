@@ -44,11 +44,18 @@ class Principal:
             )
         if ROLES.index(self.role) < ROLES.index(role):
             raise AuthorizationError(
-                f"This needs the role {role!r}; yours in this workspace is {self.role!r}.",
+                f"This needs the role {role!r}; {self._whose_role} is {self.role!r}.",
                 {"required_role": role, "role": self.role},
             )
 
+    @property
+    def _whose_role(self) -> str:
+        if self.via == "api_key":
+            return "an API key acts in the lesser role of its scopes and its maker, which here"
+        return "yours in this workspace"
 
-def role_of_scopes(scopes: Iterable[str]) -> Role:
-    """Return the role a key with these scopes acts in: never that of an owner."""
-    return "viewer" if set(scopes) <= {"read"} else "editor"
+
+def role_of_key(scopes: Iterable[str], *, maker: Role) -> Role:
+    """Return the role a key acts in: what its scopes ask for, never an owner's, never above its maker's own."""
+    asked: Role = "viewer" if set(scopes) <= {"read"} else "editor"
+    return min(asked, maker, key=ROLES.index)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import aliased
 
 from app import clock
-from app.domain.principal import Principal, Role, Scope, role_of_scopes
+from app.domain.principal import Principal, Role, Scope, role_of_key
 from app.exceptions import AuthenticationError, InvalidTokenError, ResourceNotFoundError, TokenExpiredError
 from app.extensions import db, read_only, settings
 from app.logging_config import get_logger
@@ -61,24 +61,17 @@ class Login:
 
 
 def authenticate_key(full: str) -> Principal:
-    """Return the principal of an API key. Raises InvalidTokenError or TokenExpiredError."""
+    """Return the principal of an API key. Raises InvalidTokenError or TokenExpiredError.
+
+    It lives as long as whoever made it belongs to the workspace, and never may do more than they may now.
+    """
     public_id, secret = parse_api_key(full) or ("", "")
-    row = _read_one(
-        select(
-            ApiKey.id,
-            ApiKey.workspace_id,
-            ApiKey.created_by,
-            ApiKey.secret_hash,
-            ApiKey.scopes,
-            ApiKey.expires_at,
-            ApiKey.last_used_at,
-            ApiKey.revoked_at,
-        ).where(ApiKey.public_id == public_id)
-    )
+    row = _read_one(_key_query(public_id))
     if (
         not secrets_equal(row.secret_hash if row else "", hash_secret(secret))
         or row is None
         or row.revoked_at
+        or row.maker_role is None
     ):
         raise InvalidTokenError("This API key is not valid. Make a new one or check for a typing mistake.")
     now = clock.now()
@@ -88,11 +81,26 @@ def authenticate_key(full: str) -> Principal:
     return Principal(
         workspace_id=row.workspace_id,
         user_id=row.created_by,
-        role=role_of_scopes(row.scopes),
+        role=role_of_key(row.scopes, maker=cast(Role, row.maker_role)),
         scopes=frozenset(cast(list[Scope], row.scopes)),
         via="api_key",
         key_id=row.id,
     )
+
+
+def _key_query(public_id: str) -> Query:
+    """Select a key with the role its maker has in its workspace now; None: they belong to it no longer."""
+    is_there = and_(User.id == ApiKey.created_by, User.deleted_at.is_(None))
+    belongs = and_(Membership.user_id == User.id, Membership.workspace_id == ApiKey.workspace_id)
+    return (
+        select(
+            ApiKey.id, ApiKey.workspace_id, ApiKey.created_by, ApiKey.secret_hash, ApiKey.scopes,
+            ApiKey.expires_at, ApiKey.last_used_at, ApiKey.revoked_at, Membership.role.label("maker_role"),
+        )
+        .outerjoin(User, is_there)
+        .outerjoin(Membership, belongs)
+        .where(ApiKey.public_id == public_id)
+    )  # fmt: skip
 
 
 def authenticate_token(token: str, *, workspace_id: uuid.UUID | None = None) -> Principal:

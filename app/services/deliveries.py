@@ -181,11 +181,15 @@ def _settle(delivery: Delivery, webhook: Webhook, fence: int, answer: Answer) ->
     elif tries > len(PAUSES):
         columns |= {"state": "failed", "next_at": None}
     else:
-        pause = PAUSES[tries - 1].total_seconds() * (1 + random.uniform(0, JITTER))  # noqa: S311 - not a secret
-        columns |= {"next_at": now + timedelta(seconds=pause)}
+        columns |= {"next_at": now + pause_after(tries)}
     if leases.write(Delivery, delivery.id, fence, **columns):
         _judge(webhook.id, answer, now)
     db.session.commit()
+
+
+def pause_after(tries: int) -> timedelta:
+    """Return how long to wait after the `tries`-th failed try, 1 to 7: so that many do not come back together."""
+    return PAUSES[tries - 1] * (1 + random.uniform(0, JITTER))  # noqa: S311 - not a secret
 
 
 def _judge(webhook_id: uuid.UUID, answer: Answer, now: datetime) -> None:

@@ -67,7 +67,7 @@ def send(mail_id: uuid.UUID, fence: int) -> None:
         return
     try:
         _deliver(_message(mail))
-    except (OSError, smtplib.SMTPException) as trouble:
+    except (OSError, smtplib.SMTPException, ServiceUnavailableError) as trouble:
         _try_again(mail, fence, trouble)
         return
     _forget(mail_id, fence)
@@ -85,16 +85,26 @@ def _forget(mail_id: uuid.UUID, fence: int) -> None:
 
 
 def _try_again(mail: Mail, fence: int, trouble: Exception) -> None:
-    """A refusal for good (5xx) and too many tries end it; everything else passes."""
+    """Being refused itself, for good, and too many tries end a mail; everything else passes or is mended."""
     code = getattr(trouble, "smtp_code", 0)
     logger.warning("a mail could not be sent: %s", type(trouble).__name__, extra={"smtp_code": code})
-    if 500 <= code < 600 or mail.retries >= MAX_RETRIES:
+    if _is_final(trouble) or mail.retries >= MAX_RETRIES:
         _forget(mail.id, fence)
         return
     pause = backoff(mail.retries + 1, first=30, ceiling=timedelta(hours=1).total_seconds())
     values = {"next_at": clock.now() + pause, "lease_until": None, "attempts": 0, "retries": mail.retries + 1}
     leases.write(Mail, mail.id, fence, **values)
     db.session.commit()
+
+
+def _is_final(trouble: Exception) -> bool:
+    """Were the recipient or the text refused for good (5xx)? A refused login or sender is the operator's to mend."""
+    codes: list[int] = []
+    if isinstance(trouble, smtplib.SMTPRecipientsRefused):
+        codes = [code for code, _ in trouble.recipients.values()]
+    elif isinstance(trouble, smtplib.SMTPDataError):
+        codes = [trouble.smtp_code]
+    return any(500 <= code < 600 for code in codes)
 
 
 def _message(mail: Mail) -> EmailMessage:
@@ -114,6 +124,7 @@ def _message(mail: Mail) -> EmailMessage:
 
 def _deliver(message: EmailMessage) -> None:
     if not settings().smtp_url:
+        check_possible()  # a mail written down before SMTP_URL was taken out is not for a production's log
         sys.stderr.write(f"\n----- mail (SMTP_URL is not set) -----\n{message}\n-----\n")
         return
     address = urlsplit(settings().smtp_url)

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Row, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Row, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app import clock
@@ -124,8 +124,7 @@ def list_invitations(principal: Principal, *, limit: int, cursor: str | None = N
     """Return the workspace's invitations nobody has accepted yet, newest first; without their tokens."""
     query = select(Invitation).where(
         Invitation.workspace_id == principal.workspace_id,
-        Invitation.accepted_at.is_(None),
-        Invitation.expires_at > clock.now(),
+        *_stands(clock.now()),
     )
     return paginate(query, by=(Invitation.id,), limit=limit, cursor=cursor)
 
@@ -246,6 +245,16 @@ def _join(user_id: uuid.UUID, invitation: Row[uuid.UUID, str, str]) -> None:
     Event.record("member.joined", workspace_id=workspace_id, subject_id=user_id, data={"role": role})
 
 
+def _stands(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Match invitations that still let somebody in: whoever may not invite any more lets nobody in later."""
+    inviter = exists().where(
+        Membership.workspace_id == Invitation.workspace_id,
+        Membership.user_id == Invitation.invited_by,
+        Membership.role == "owner",
+    )
+    return Invitation.accepted_at.is_(None), Invitation.expires_at > now, inviter
+
+
 def _accept(token: str, *, email: str) -> Row[uuid.UUID, str, str]:
     """Use an invitation up and return it. Raises InvalidTokenError; ValidationError when it is another address's."""
     now = clock.now()
@@ -253,8 +262,7 @@ def _accept(token: str, *, email: str) -> Row[uuid.UUID, str, str]:
         update(Invitation)
         .where(
             Invitation.token_hash == hash_secret(token),
-            Invitation.accepted_at.is_(None),
-            Invitation.expires_at > now,
+            *_stands(now),
         )
         .values(accepted_at=now)
         .returning(Invitation.workspace_id, Invitation.role, Invitation.email)
@@ -262,7 +270,10 @@ def _accept(token: str, *, email: str) -> Row[uuid.UUID, str, str]:
     ).first()
     if row is None:
         db.session.rollback()
-        raise InvalidTokenError("This invitation is not valid: it was used, has expired, or was mistyped.")
+        raise InvalidTokenError(
+            "This invitation is not valid: it was used, has expired, was mistyped, or whoever sent it may not "
+            "invite any more."
+        )
     if row.email != normalise_email(email):
         db.session.rollback()
         raise ValidationError(details={"email": ["This invitation was made for another address."]})

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from app.domain.principal import Principal, Role, Scope, role_of_scopes
+from app.domain.principal import ROLES, Principal, Role, Scope, role_of_key
 from app.exceptions import AuthorizationError
 
 WORKSPACE, USER, KEY = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
@@ -18,7 +18,7 @@ def key(*scopes: Scope) -> Principal:
     return Principal(
         workspace_id=WORKSPACE,
         user_id=USER,
-        role=role_of_scopes(scopes),
+        role=role_of_key(scopes, maker="owner"),
         scopes=frozenset(scopes),
         via="api_key",
         key_id=KEY,
@@ -58,6 +58,17 @@ def test_a_key_never_does_what_is_for_people_or_owners() -> None:
         key("read", "write", "publish").check(role="viewer", scope=None)
     with pytest.raises(AuthorizationError):
         key("read", "write", "publish").check(role="owner", scope="write")
+
+
+@pytest.mark.parametrize("maker", ROLES)
+@pytest.mark.parametrize("scopes", [("read",), ("write",), ("read", "write", "publish")])
+def test_a_key_acts_in_the_lesser_role_of_its_scopes_and_its_maker(
+    maker: Role, scopes: tuple[Scope, ...]
+) -> None:
+    role = role_of_key(scopes, maker=maker)
+
+    assert ROLES.index(role) <= ROLES.index(maker)
+    assert role == ("viewer" if scopes == ("read",) or maker == "viewer" else "editor")
 
 
 def test_names_tell_callers_apart() -> None:

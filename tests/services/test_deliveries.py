@@ -159,7 +159,7 @@ def test_a_failing_endpoint_is_tried_for_28_hours_under_one_id_and_then_given_up
     webhooks.create(person.principal, url=url, events=[])
     receiver.status = 500
     happen(person, "target.published")
-    begun, now = clock.now(), clock.now()
+    begun, now, pauses = clock.now(), clock.now(), []
 
     while True:
         with time_machine.travel(now, tick=False):
@@ -167,10 +167,41 @@ def test_a_failing_endpoint_is_tried_for_28_hours_under_one_id_and_then_given_up
         (row,) = rows()
         if row.state != "pending" or row.next_at is None:
             break
+        pauses.append(row.next_at - now)
         now = row.next_at
 
     assert (row.state, row.tries, len(receiver.calls), len(set(receiver.ids))) == ("failed", 8, 8, 1)
-    assert timedelta(hours=27) < now - begun < timedelta(hours=31)
+    whole = sum(deliveries.PAUSES, timedelta())
+    assert timedelta(hours=27.5) < whole < timedelta(hours=28)
+    assert whole < now - begun < whole * (1 + deliveries.JITTER)
+    assert all(least <= found <= least * 1.1 for least, found in zip(deliveries.PAUSES, pauses, strict=True))
+
+
+@pytest.mark.parametrize("tries", range(1, len(deliveries.PAUSES) + 1))
+def test_a_pause_is_as_long_as_it_should_be_and_up_to_a_tenth_longer(tries: int) -> None:
+    whole = deliveries.PAUSES[tries - 1]
+
+    found = [deliveries.pause_after(tries) for _ in range(200)]
+
+    assert whole <= min(found) and max(found) <= whole * 1.1
+    assert max(found) - min(found) > whole * 0.05  # of 200, all within half of the room: never
+
+
+def test_two_deliveries_that_failed_together_are_tried_again_apart(
+    person: Person, url: str, receiver: Receiver
+) -> None:
+    for _ in range(2):
+        webhooks.create(person.principal, url=url, events=[])
+    receiver.status = 500
+    happen(person, "target.published")
+    now = clock.now()
+
+    with time_machine.travel(now, tick=False):
+        work(rounds=2)
+
+    first, second = (row.next_at for row in rows())
+    assert first is not None and second is not None and first != second
+    assert all(timedelta(seconds=5) <= at - now <= timedelta(seconds=5.5) for at in (first, second))
 
 
 def test_a_dead_endpoint_costs_one_call_however_much_waits_for_it(
