@@ -37,6 +37,7 @@ from app.queue import wake_dispatcher
 from app.services import leases, originals, removals
 from app.storage import get_storage, new_key
 from app.storage.base import READ_BYTES, Readable
+from app.storage.disk import disk_errors, write_all
 
 logger = get_logger(__name__)
 BEST = -1.0  # a moment that is still to be chosen
@@ -111,7 +112,9 @@ def put_image(principal: Principal, video_id: uuid.UUID, sent: Callable[[], Read
 
 def _receive(stream: Readable, path: Path) -> None:
     size = 0
-    with path.open("wb") as file:
+    with disk_errors():
+        file = path.open("wb", buffering=0)
+    with file:
         while piece := stream.read(READ_BYTES):
             size += len(piece)
             if size > MAX_IMAGE_BYTES:
@@ -119,7 +122,8 @@ def _receive(stream: Readable, path: Path) -> None:
                     f"The picture has more than the {MAX_IMAGE_BYTES} bytes allowed. Send a smaller one.",
                     {"found": f"more than {MAX_IMAGE_BYTES}", "allowed": MAX_IMAGE_BYTES},
                 )
-            file.write(piece)
+            with disk_errors():  # around our writing only: the sender's going away is no trouble of the disk
+                write_all(file.fileno(), piece)
 
 
 # -- made by workers
@@ -247,6 +251,8 @@ def _ffmpeg() -> str:
 @contextmanager
 def _folder() -> Iterator[Path]:
     parent = settings().data_dir / "tmp"
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent, prefix="thumbnail-") as private:
-        yield Path(private)
+    with disk_errors():
+        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private = tempfile.TemporaryDirectory(dir=parent, prefix="thumbnail-")
+    with private as name:
+        yield Path(name)

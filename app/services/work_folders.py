@@ -12,18 +12,23 @@ from app import clock
 from app.extensions import db, settings
 from app.media import Room
 from app.models import Rendition
+from app.storage.disk import disk_errors
 
 PREFIX = "rendition-"
 
 
 @contextmanager
 def private(rendition_id: uuid.UUID, fence: int) -> Iterator[Path]:
-    """Give a folder that is gone afterwards, and clear away those of workers that died on this machine."""
+    """Give a folder that is gone afterwards, and clear away those of workers that died on this machine.
+
+    Raises StorageError when the disk has no room for it.
+    """
     root = settings().data_dir / "tmp"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(root)
     folder = root / f"{PREFIX}{rendition_id}.{fence}"
-    folder.mkdir(mode=0o700)
+    with disk_errors():
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
     try:
         yield folder
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from app.config import Settings
-from app.exceptions import ResourceNotFoundError, StorageError
+from app.exceptions import StorageError
 from app.storage.base import (
     READ_BYTES,
     Intake,
@@ -24,6 +24,7 @@ from app.storage.base import (
     require_space,
     sync_folder,
 )
+from app.storage.disk import disk_errors, write_all
 from app.storage.growing import SPACE_CHECK_BYTES, Growing, GrowingFile, Kept
 
 
@@ -48,12 +49,12 @@ class FolderStorage(Storage):
         target = self._path(key)
         part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
         intake = Intake(stream, max_bytes=max_bytes, on_progress=on_progress)
-        with _disk_errors():
+        with disk_errors():
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             require_space(self._root, wanted=expected_bytes or 0, keep_free=self._keep_free)
         try:
             self._write(part, intake)
-            with _disk_errors():
+            with disk_errors():
                 _publish(part, target)
         except BaseException:
             self._remove(part)
@@ -62,16 +63,16 @@ class FolderStorage(Storage):
 
     def _write(self, part: Path, intake: Intake) -> None:
         next_check = SPACE_CHECK_BYTES
-        with _disk_errors():
+        with disk_errors():
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             while piece := intake.read(READ_BYTES):
-                with _disk_errors():
-                    _write_all(file.fileno(), piece)
+                with disk_errors():
+                    write_all(file.fileno(), piece)
                     if intake.size >= next_check:
                         require_space(self._root, wanted=0, keep_free=self._keep_free)
                         next_check += SPACE_CHECK_BYTES
-            with _disk_errors():
+            with disk_errors():
                 os.fsync(file.fileno())
                 _require_size(os.fstat(file.fileno()).st_size, expected=intake.size)
 
@@ -85,7 +86,7 @@ class FolderStorage(Storage):
         expected_bytes: int | None = None,
     ) -> Iterator[Growing]:
         part, target = self._growing(key), self._path(key)
-        with _disk_errors():
+        with disk_errors():
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._require(max((expected_bytes or 0) - kept.offset, 0))
             file = GrowingFile(
@@ -101,7 +102,7 @@ class FolderStorage(Storage):
 
     def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:  # noqa: ARG002 - see S3
         part, target = self._growing(key), self._path(key)
-        with _disk_errors():
+        with disk_errors():
             if part.exists():
                 os.truncate(part, kept.offset)
                 _publish(part, target)
@@ -115,7 +116,7 @@ class FolderStorage(Storage):
         require_space(self._root, wanted=wanted, keep_free=self._keep_free)
 
     def open_range(self, key: str, start: int = 0, length: int | None = None) -> RangeReader:
-        with _disk_errors(key):
+        with disk_errors(key):
             file = self._path(key).open("rb", buffering=0)
             left = max(os.fstat(file.fileno()).st_size - start, 0)
             file.seek(start)
@@ -123,7 +124,7 @@ class FolderStorage(Storage):
         return RangeReader(file, length=wanted, close=file.close, error=StorageError)
 
     def size(self, key: str) -> int:
-        with _disk_errors(key):
+        with disk_errors(key):
             return self._path(key).stat().st_size
 
     def exists(self, key: str) -> bool:
@@ -147,7 +148,7 @@ class FolderStorage(Storage):
         return None
 
     def listing(self) -> Iterator[Listed]:
-        with _disk_errors():
+        with disk_errors():
             for kind in sorted(self._root.iterdir()) if self._root.is_dir() else ():
                 if kind.is_dir():
                     yield from self._listing_of(kind)
@@ -171,7 +172,7 @@ class FolderStorage(Storage):
 
     def check(self) -> dict[str, Any]:
         probe = self._root / f".probe-{secrets.token_hex(8)}"
-        with _disk_errors():
+        with disk_errors():
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 probe.write_bytes(b"ok")
@@ -184,7 +185,7 @@ class FolderStorage(Storage):
         return self._root / checked(key)
 
     def _remove(self, path: Path) -> None:
-        with _disk_errors():
+        with disk_errors():
             path.unlink(missing_ok=True)
         with suppress(OSError):  # other files may be there, and that is fine
             path.parent.rmdir()
@@ -208,11 +209,11 @@ class _Translated:
         return self._file.offset
 
     def write(self, piece: bytes, /) -> None:
-        with _disk_errors():
+        with disk_errors():
             self._file.write(piece)
 
     def keep(self, *, everything: bool) -> Kept:
-        with _disk_errors():
+        with disk_errors():
             return self._file.keep(everything=everything)
 
 
@@ -226,27 +227,6 @@ def _sync_folders(target: Path) -> None:
         sync_folder(folder)
 
 
-def _write_all(descriptor: int, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
 def _require_size(found: int, *, expected: int) -> None:
     if found != expected:
         raise StorageError("A file was not stored completely.", {"found": found, "expected": expected})
-
-
-@contextmanager
-def _disk_errors(key: str = "") -> Iterator[None]:
-    """Turn the operating system's errors into ours; paths of this machine stay out of them."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if key:
-            raise ResourceNotFoundError(resource_type="File", resource_id=key) from error
-        raise StorageError(details={"reason": error.strerror}) from error
-    except OSError as error:
-        raise StorageError(
-            f"The disk refused: {error.strerror}. Please try again later.", {"reason": error.strerror}
-        ) from error

@@ -28,7 +28,8 @@ from app.storage.base import (
     is_key,
     require_space,
 )
-from app.storage.growing import Growing, Kept, Part
+from app.storage.disk import disk_errors, write_all
+from app.storage.growing import SPACE_CHECK_BYTES, Growing, Kept, Part
 from app.storage.s3_growing import SLOTS, GrowingObject, finish, key_of_rest, list_parts, rest_key
 from app.storage.s3_transfer import Download, Multipart, PartBody, fill, s3_errors
 
@@ -157,13 +158,26 @@ class S3Storage(Storage):
     @contextmanager
     def local_path(self, key: str) -> Iterator[Path]:
         folder = self._settings.data_dir / "tmp"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        require_space(folder, wanted=self.size(key), keep_free=self._settings.min_free_bytes)
-        with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as private:
-            path = Path(private) / key.rpartition("/")[2]
-            with path.open("wb") as file:
-                file.writelines(self.iter_range(key))
+        wanted = self.size(key)
+        with disk_errors():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            require_space(folder, wanted=wanted, keep_free=self._settings.min_free_bytes)
+            private = tempfile.TemporaryDirectory(dir=folder, prefix="download-")
+        with private as name:
+            path = Path(name) / key.rpartition("/")[2]
+            self._fetch(key, path)
             yield path
+
+    def _fetch(self, key: str, path: Path) -> None:
+        """Write the object to `path`; others fill the same disk meanwhile. Raises StorageError."""
+        done, next_check = 0, SPACE_CHECK_BYTES
+        with disk_errors(), path.open("wb", buffering=0) as file:
+            for piece in self.iter_range(key):
+                write_all(file.fileno(), piece)
+                done += len(piece)
+                if done >= next_check:
+                    require_space(path.parent, wanted=0, keep_free=self._settings.min_free_bytes)
+                    next_check += SPACE_CHECK_BYTES
 
     def presigned_get(self, key: str, *, seconds: int) -> str | None:
         params = {"Bucket": self._bucket, "Key": checked(key)}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -94,6 +96,21 @@ def test_a_worker_that_lost_its_lease_writes_nothing(clip_bytes: bytes) -> None:
     measuring._settle(video.id, 1, "rejected", error={})
 
     assert read(video.id).state == "processing"
+
+
+def test_a_full_disk_does_not_reject_the_video(clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    video = arrived(clip_bytes)
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("app.services.thumbnails.tempfile.TemporaryDirectory", full)
+    measuring.measure(video.id, 0)
+
+    assert (read(video.id).state, video.attempts, video.lease_until) == ("processing", 0, None)
+    assert video.next_at is not None
+    assert video.error is not None
+    assert "No space left" in video.error["message"]
 
 
 def test_a_store_that_is_away_does_not_reject_the_video(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -203,6 +205,38 @@ def test_the_local_path_is_a_private_copy_that_goes_away(storage: S3Storage, set
     with storage.local_path(name) as path:
         assert path.read_bytes() == b"data"
         assert path.parent.stat().st_mode & 0o077 == 0
+    assert list((settings.data_dir / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_refuses_a_local_copy_is_the_stores_trouble_and_keeps_nothing(
+    storage: S3Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    name = key()
+    storage.put_stream(name, io.BytesIO(b"data"), max_bytes=4)
+
+    def refuse(*_: object) -> int:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr("app.storage.s3.write_all", refuse)
+    with pytest.raises(StorageError, match=os.strerror(reason)), storage.local_path(name):
+        pass
+
+    assert list((settings.data_dir / "tmp").iterdir()) == []
+
+
+def test_a_disk_that_others_fill_meanwhile_ends_a_local_copy(
+    storage: S3Storage, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = key()
+    storage.put_stream(name, io.BytesIO(b"data"), max_bytes=4)
+    free = iter([10, -1])
+    monkeypatch.setattr("app.storage.base.shutil.disk_usage", lambda _: SimpleNamespace(free=next(free)))
+    monkeypatch.setattr("app.storage.s3.SPACE_CHECK_BYTES", 4)
+
+    with pytest.raises(StorageError, match="not enough free disk space"), storage.local_path(name):
+        pass
+
     assert list((settings.data_dir / "tmp").iterdir()) == []
 
 
