@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uuid6
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
@@ -22,6 +23,12 @@ from tests.routes import described
 Body = dict[str, Any]
 Send = Callable[..., Any]
 PRIVATE = {"tiktok": {"privacy_level": "SELF_ONLY"}}
+
+
+@pytest.fixture(autouse=True)
+def ids_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids never go back in time: forget those that tests with another clock made before in this process."""
+    monkeypatch.setattr(uuid6, "_last_v7_timestamp", None)
 
 
 @pytest.fixture(scope="session")
