@@ -4,13 +4,15 @@
 armed point fires when its file appears in DATA_DIR/crash, and takes the file away with it, so that the
 restarted process goes on: `touch var/crash/commit.after_intent`. What the file says is done: `kill` (or nothing)
 SIGKILL, `term` SIGTERM, `raise` an exception, `stop` SIGSTOP, after a file `stopped.PID` that names the point was
-left beside it for whoever is to let the process go on. `commit.after_intent@NAME` fires only for that platform's posts.
+left beside it for whoever is to let the process go on: who takes the note away first and sends SIGCONT then finds each
+stop, however many threads come by at once. `commit.after_intent@NAME` fires only for that platform's posts.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 from app.config import Settings
@@ -36,8 +38,9 @@ POINTS = (
     "rendition.while_making",
     "rendition.before_storing",
 )
-SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 _armed: dict[str, Path] = {}
+_standing = threading.Lock()  # a process stands still at one point at a time, and each time with its note
 
 
 def arm(settings: Settings) -> None:
@@ -75,7 +78,15 @@ def _act(found: Path, action: str) -> None:
     if action == "raise":
         raise CrashPointError(found.name)
     if action == "stop":
+        _stand_still(found)
+    else:
+        os.kill(os.getpid(), SIGNALS[action])
+
+
+def _stand_still(found: Path) -> None:
+    """The signal goes to this thread, which thereby stops before it takes another step; so do the others."""
+    with _standing:
         note = found.with_name(f"stopping.{os.getpid()}")
         note.write_text(found.name)
         note.rename(found.with_name(f"stopped.{os.getpid()}"))
-    os.kill(os.getpid(), SIGNALS[action])
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

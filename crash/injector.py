@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crash import processes
 from crash.plan import CALL_OF, CALLS, Fault
 from crash.world import LEASE, World
 
@@ -63,7 +64,8 @@ class Injector:
         """Say how far it is."""
         self.say(
             f"{len(self.struck)} faults have struck, {len(self.armed)} are armed, "
-            f"{len(self.waiting)} wait; {posts} posts, {under_way} of them under way"
+            f"{len(self.waiting)} wait; {posts} posts, {under_way} of them under way; "
+            f"{len(processes.standing_still(self.world.rig.folder))} processes stand still"
         )
 
     def tick(self) -> None:

@@ -11,16 +11,21 @@ from pathlib import Path
 STANDSTILL = 2.0  # seconds that are waited for a process to stand still after its note
 
 
-def go_on(pid: int) -> bool:
-    """Let a process go on. Its note is there a moment before it stands still, and a signal then would be lost.
+def go_on(note: Path) -> bool:
+    """Let the process of this note (app/crash_points.py) go on, and take the note away.
+
+    The note is there a moment before the process stands still, and a signal then would be lost. It is taken away
+    before the signal, because afterwards another thread may stop the process again and leave its own.
 
     False: it does not stand still yet, because the machine is busy, and has to be let go on later.
     """
+    pid = int(note.suffix[1:])
     deadline = time.monotonic() + STANDSTILL
     while (state := _state(pid)) not in ("T", ""):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
+    note.unlink(missing_ok=True)
     if state:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
@@ -33,16 +38,25 @@ def end_all_of(folder: Path, *, seconds: float = 10.0) -> None:
     A group is not enough: RQ gives each horse one of its own, and one may be forked in the last moment.
     """
     deadline = time.monotonic() + seconds
-    wanted = f"DATA_DIR={folder}".encode()
     while time.monotonic() < deadline:
-        pids = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
-        left = [pid for pid in pids if pid != os.getpid() and wanted in _environment(pid)]
+        left = _all_of(folder)
         if not left:
             return
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+
+
+def standing_still(folder: Path) -> list[int]:
+    """Return the ids of an installation's processes that stand still."""
+    return [pid for pid in _all_of(folder) if _state(pid) == "T"]
+
+
+def _all_of(folder: Path) -> list[int]:
+    wanted = f"DATA_DIR={folder}".encode()
+    pids = [int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and wanted in _environment(pid)]
 
 
 def _state(pid: int) -> str:

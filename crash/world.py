@@ -112,8 +112,7 @@ class World:
         return list((self.rig.folder / "crash").glob("stopped.*"))
 
     def go_on(self, note: Path) -> None:
-        if processes.go_on(int(note.suffix[1:])):
-            note.unlink(missing_ok=True)
+        processes.go_on(note)
 
     # -- the world's faults
 

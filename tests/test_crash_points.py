@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 from app import crash_points
 from app.config import Settings
 from app.crash_points import CrashPointError
+from crash import processes
 from tests.servers import ROOT
 
 POINT = "commit.after_intent"
@@ -63,12 +64,42 @@ def test_a_process_ends_itself_by_the_signal_the_file_names(
     assert ended.returncode == -number
 
 
-def test_a_process_that_stops_itself_says_where(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    sent: list[int] = []
-    monkeypatch.setattr(os, "kill", lambda _pid, number: sent.append(number))
-    (folder / POINT).write_text("stop")
+CHILD = """
+import sys, threading
+from pathlib import Path
+from app import crash_points
+from app.config import Settings
 
-    crash_points.hit(POINT)
+crash_points.arm(Settings(crash_points="all", data_dir=Path(sys.argv[1])))
+both = [threading.Thread(target=crash_points.hit, args=(name,)) for name in sys.argv[2:]]
+for one in both: one.start()
+for one in both: one.join()
+"""
 
-    assert sent == [signal.SIGSTOP]
-    assert (folder / f"stopped.{os.getpid()}").read_text() == POINT
+
+def test_threads_that_stop_a_process_at_once_stop_it_once_each_and_say_where(folder: Path):
+    points = ("commit.before_call", "commit.after_call", "preflight.after_call")
+    for point in points:
+        (folder / point).write_text("stop")
+
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(folder.parent), *points], cwd=ROOT)
+    try:
+        said = [let_go_on(folder / f"stopped.{child.pid}") for _ in points]
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        child.wait()
+
+    assert sorted(said) == sorted(points)
+    assert list(folder.iterdir()) == []
+
+
+def let_go_on(note: Path) -> str:
+    """Wait until a process stands still with its note; return what that says."""
+    deadline = time.monotonic() + 20
+    while not note.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    said = note.read_text()
+    assert processes.go_on(note)
+    return said
