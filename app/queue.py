@@ -23,6 +23,7 @@ from app.config import Settings
 from app.logging_config import log_context
 from app.monitoring import track_rq_job
 
+WAIT_SECONDS = 3600
 ALIVE_SECONDS = 90  # RQ's own loop turns at least every minute
 QueueName = Literal["media", "stage", "commit", "default"]
 QUEUES: tuple[QueueName, ...] = ("media", "stage", "commit", "default")
@@ -89,12 +90,20 @@ class Carrier:
             f"{self.prefix}:{name}", connection=self.connection, job_class=AllowListedJob, serializer="json"
         )
 
-    def enqueue(self, work: Iterable[tuple[Task, tuple[Any, ...]]]) -> None:
-        """Hand over (task, arguments) pairs; one round trip for each queue."""
+    def enqueue(
+        self, work: Iterable[tuple[Task, tuple[Any, ...]]], *, wait_seconds: int = WAIT_SECONDS
+    ) -> None:
+        """Hand over (task, arguments) pairs; one round trip for each queue. Redis drops a job that has waited
+        longer than `wait_seconds`, so that it costs nobody a process."""
         by_queue: dict[QueueName, list[Any]] = {}
         for task, args in work:
             data = Queue.prepare_data(
-                task.function, args=args, timeout=task.timeout, result_ttl=0, failure_ttl=3600, ttl=3600
+                task.function,
+                args=args,
+                timeout=task.timeout,
+                result_ttl=0,
+                failure_ttl=3600,
+                ttl=wait_seconds,
             )
             by_queue.setdefault(task.queue, []).append(data)
         for name, jobs in by_queue.items():

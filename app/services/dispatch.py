@@ -66,8 +66,8 @@ def tick() -> float:
 
 
 def _room() -> Counter[str]:
-    """Return how many more jobs each queue may take. What waits longer than its lease is claimed anew, and a
-    queue that grows by that never gets done: so the rest stays in the database until there is room."""
+    """Return how many more jobs each queue may take. What waits longer than its lease is dropped and claimed anew,
+    behind whatever else waits: so the rest stays in the database, oldest first, until there is room."""
     try:
         waiting = carrier().waiting()
     except redis.RedisError:
@@ -76,11 +76,12 @@ def _room() -> Counter[str]:
 
 
 def hand_over(jobs: Sequence[Job]) -> None:
-    """Enqueue what was claimed. With Redis away the rows come back when their leases end."""
+    """Enqueue what was claimed, for as long as the longest lease: afterwards somebody has claimed it anew.
+    With Redis away the rows come back when their leases end."""
     if not jobs:
         return
     try:
-        carrier().enqueue(jobs)
+        carrier().enqueue(jobs, wait_seconds=max(1, int(settings().stage_lease_seconds)))
     except redis.RedisError:
         logger.warning("Redis is away: %d claimed jobs come back when their leases end", len(jobs))
 

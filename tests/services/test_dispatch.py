@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
+from rq import Queue
+from rq.job import Job
 from sqlalchemy import select
 
 from app import clock
-from app.extensions import db
+from app.extensions import db, settings
 from app.models import Channel, Post, Target, Video
-from app.queue import CALL_PLATFORM, MEASURE_VIDEO, STAGE_TARGET
+from app.queue import CALL_PLATFORM, MEASURE_VIDEO, STAGE_TARGET, AllowListedJob, QueueName, carrier
 from app.services import dispatch, instance, publishing
 from tests.factories import make_channel, make_person, make_post, make_video
 
@@ -185,6 +189,27 @@ def test_a_mark_that_cannot_be_read_stops_publishing_only(made: Made, monkeypatc
         dispatch.tick()
 
     assert [task for task, _ in handed] == [MEASURE_VIDEO]
+
+
+def test_a_job_that_waited_longer_than_its_lease_reaches_no_worker(made: Made, context: Flask):
+    context.extensions["settings"] = replace(settings(), stage_lease_seconds=1.0)
+    target = made()
+    dispatch.tick()
+    time.sleep(1.2)
+    dispatch.tick()
+
+    jobs = list(jobs_of("stage"))
+
+    assert [job.args for job in jobs] == [[str(target.id), 2]]
+
+
+def jobs_of(name: QueueName) -> Iterator[Job]:
+    """Take a queue's jobs as a worker does, which finds nothing of those that have run out."""
+    queue = carrier().queues[name]
+    while found := Queue.dequeue_any(
+        [queue], None, connection=queue.connection, job_class=AllowListedJob, serializer="json"
+    ):
+        yield found[0]
 
 
 def test_what_finds_no_room_in_its_queue_stays_unclaimed(made: Made, monkeypatch: pytest.MonkeyPatch):
