@@ -95,7 +95,6 @@ def _rehearse() -> None:
         staging.rehearse()
     except SQLAlchemyError:
         db.session.rollback()
-    db.session.remove()
     db.engine.dispose()  # horses must not share a connection
 
 

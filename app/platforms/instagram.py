@@ -206,9 +206,8 @@ class Instagram(Platform):
         """Ask for the day's posts and for the container. One that is dead is left to the commit to say so."""
         container, api = Container.from_handle(handle), self.api(request.account)
         if not container.id or not container.has_all_bytes:
-            return NotStaged(
-                "Instagram does not have all of the upload"
-            )  # a restored backup knows only this much
+            # A restored backup knows only this much.
+            return NotStaged("Instagram does not have all of the upload")
         limit = api.publishing_limit()
         if limit is not None and limit[0] >= limit[1]:
             facts = {"found": limit[0], "allowed": limit[1]}

@@ -96,7 +96,7 @@ def _operation(spec: Spec, path: str, method: str, item: Spec) -> Operation:
         summary=doc.get("summary", ""),
         description=doc.get("description", ""),
         who=_who(doc),
-        parameters=tuple(_parameter(spec, _resolved(spec, entry)) for entry in parameters),
+        parameters=tuple(_parameter(spec, openapi.resolved(spec, entry)) for entry in parameters),
         body=tuple(_content_fields(spec, doc.get("requestBody", {}))),
         answers=tuple(_answers(spec, doc.get("responses", {}))),
         tag=next(iter(doc.get("tags", ())), ""),
@@ -114,8 +114,8 @@ def _answers(spec: Spec, responses: Spec) -> Iterator[Answer]:
     """Return the answers that are not errors: all errors look the same and are explained once."""
     for status, response in sorted(responses.items()):
         if str(status)[0] in "23":
-            resolved = _resolved(spec, response)
-            yield Answer(str(status), resolved.get("description", ""), tuple(_content_fields(spec, resolved)))
+            answer = openapi.resolved(spec, response)
+            yield Answer(str(status), answer.get("description", ""), tuple(_content_fields(spec, answer)))
 
 
 def _content_fields(spec: Spec, holder: Spec) -> Iterator[Field]:
@@ -148,18 +148,9 @@ def _parameter(spec: Spec, parameter: Spec) -> Field:
 # -- schemas
 
 
-def _resolved(spec: Spec, node: Any) -> Any:
-    while isinstance(node, Mapping) and "$ref" in node:
-        found: Any = spec
-        for part in str(node["$ref"]).removeprefix("#/").split("/"):
-            found = found[part]
-        node = found
-    return node
-
-
 def _plain(spec: Spec, schema: Spec) -> dict[str, Any]:
     """Return a schema without its reference or its one alternative; null stays in `type`."""
-    schema = _resolved(spec, schema)
+    schema = openapi.resolved(spec, schema)
     for key in ("allOf", "anyOf", "oneOf"):
         others = [entry for entry in schema.get(key, ()) if entry.get("type") != "null"]
         if len(others) == 1:

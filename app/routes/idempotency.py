@@ -116,6 +116,13 @@ def tagged(answer: Shown | Response, **headers: str) -> tuple[Shown, dict[str, s
     return answer
 
 
+def once_tagged(
+    key: str | None, effect: Callable[[Remember], Shown], *, schema: type[Schema], status: int = 200
+) -> tuple[Shown, dict[str, str]] | Response:
+    """Do as `once`, and return the answer with its version as ETag."""
+    return tagged(once(key, effect, schema=schema, status=status))
+
+
 def wanted_version(if_match: str | None) -> int | None:
     """Return the version an If-Match header asks for; None: any. Raises PreconditionFailedError for nonsense."""
     if if_match is None or if_match.strip() == "*":

@@ -22,9 +22,8 @@ from app.schemas.errors import ErrorSchema
 METHODS = ("get", "post", "put", "patch", "delete")
 _making = threading.Lock()
 MAX_DEPTH = 6  # levels of nested objects an example shows
-SHAPED = frozenset(
-    {"const", "example", "format", "pattern"}
-)  # what says more of a text than its field's name
+# What says more of a text than its field's name.
+SHAPED = frozenset({"const", "example", "format", "pattern"})
 REPLAYED = {
     "description": "This is the stored answer of the first request with this Idempotency-Key.",
     "schema": {"type": "string", "const": "true"},
@@ -201,7 +200,7 @@ def _links(spec: Json, path: str, operation: Json) -> Iterator[tuple[str, Json]]
 
 def example(spec: Json, schema: Mapping[str, Any], *, depth: int = 0) -> Any:
     """Return a value the schema accepts, as telling as its names and formats allow."""
-    schema = _resolved(spec, schema)
+    schema = resolved(spec, schema)
     for key in ("example", "const", "enum", "default"):
         if schema.get(key) is not None:
             return schema[key][0] if key == "enum" else schema[key]
@@ -250,7 +249,8 @@ def _scalar(schema: Mapping[str, Any], kind: str) -> Any:
     return value
 
 
-def _resolved(spec: Json, node: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolved(spec: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a node of the document says where it refers to another; what it says itself stays."""
     while "$ref" in node:
         found: Any = spec
         for part in str(node["$ref"]).removeprefix("#/").split("/"):

@@ -10,7 +10,7 @@ from flask import Response, jsonify
 from app.models import Post
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import ETAG, once, once_apart, tagged, wanted_version
+from app.routes.idempotency import ETAG, once, once_apart, once_tagged, tagged, wanted_version
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
 from app.schemas.posts import (
@@ -99,12 +99,10 @@ def update_post(body: Any, headers: dict[str, Any], post_id: uuid.UUID) -> Tagge
 @blp.response(200, PostSchema, headers=ETAG)
 def cancel_post(headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Response:
     """Stop everything of a post that has not gone out."""
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: posts.cancel(principal(), post_id, remember=remember),
-            schema=PostSchema,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: posts.cancel(principal(), post_id, remember=remember),
+        schema=PostSchema,
     )
 
 
@@ -114,12 +112,10 @@ def cancel_post(headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Respons
 @blp.response(200, PostSchema, headers=ETAG)
 def publish_post_now(headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Response:
     """Make everything of a post that still waits due at once."""
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: edits.publish_now(principal(), post_id, remember=remember),
-            schema=PostSchema,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: edits.publish_now(principal(), post_id, remember=remember),
+        schema=PostSchema,
     )
 
 
@@ -129,13 +125,11 @@ def publish_post_now(headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Re
 @blp.response(201, PostSchema, headers=ETAG)
 def duplicate_post(headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Response:
     """Make a draft that is like a post: same video, words, options and channels, no time."""
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: copies.duplicate(principal(), post_id, remember=remember),
-            schema=PostSchema,
-            status=201,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: copies.duplicate(principal(), post_id, remember=remember),
+        schema=PostSchema,
+        status=201,
     )
 
 
@@ -146,13 +140,11 @@ def duplicate_post(headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Resp
 @blp.response(201, PostSchema, headers=ETAG)
 def repost_post(body: Any, headers: dict[str, Any], post_id: uuid.UUID) -> Tagged | Response:
     """Post again what went out. Within 24 hours on the same channel it is refused, or waits until it is allowed."""
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: copies.repost_post(principal(), post_id, body, remember=remember),
-            schema=PostSchema,
-            status=201,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: copies.repost_post(principal(), post_id, body, remember=remember),
+        schema=PostSchema,
+        status=201,
     )
 
 

@@ -10,7 +10,7 @@ from flask import Response
 from app.models import Attempt, Target
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import ETAG, once, once_streamed, tagged, wanted_version
+from app.routes.idempotency import ETAG, once_streamed, once_tagged, tagged, wanted_version
 from app.schemas.base import PageQuerySchema, page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
 from app.schemas.stats import FiguresSchema
@@ -72,12 +72,10 @@ def update_target(body: Any, headers: dict[str, Any], target_id: uuid.UUID) -> T
 @blp.response(200, TargetSchema, headers=ETAG)
 def cancel_target(headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Stop a target, as long as it has not gone out."""
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: targets.cancel(principal(), target_id, remember=remember),
-            schema=TargetSchema,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: targets.cancel(principal(), target_id, remember=remember),
+        schema=TargetSchema,
     )
 
 
@@ -89,12 +87,10 @@ def cancel_target(headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Res
 def retry_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Give a failed or missed target another try, now or at a time."""
     at = body.get("scheduled_at")
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: targets.retry(principal(), target_id, scheduled_at=at, remember=remember),
-            schema=TargetSchema,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: targets.retry(principal(), target_id, scheduled_at=at, remember=remember),
+        schema=TargetSchema,
     )
 
 
@@ -128,10 +124,8 @@ def remove_target(headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Res
 @blp.response(200, TargetSchema, headers=ETAG)
 def resolve_target(body: dict[str, Any], headers: dict[str, Any], target_id: uuid.UUID) -> Tagged | Response:
     """Say what became of a target whose end is not known, after looking at the account."""
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: targets.resolve(principal(), target_id, **body, remember=remember),
-            schema=TargetSchema,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: targets.resolve(principal(), target_id, **body, remember=remember),
+        schema=TargetSchema,
     )

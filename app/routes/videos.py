@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
-from app.routes.idempotency import ETAG, once, once_streamed, tagged, wanted_version
+from app.routes.idempotency import ETAG, once_streamed, once_tagged, tagged, wanted_version
 from app.routes.incoming import form_documentation, incoming_picture, incoming_video, picture_documentation
 from app.schemas.base import page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema, IfMatchHeaderSchema
@@ -97,12 +97,10 @@ def archive_video(headers: dict[str, Any], video_id: uuid.UUID) -> Tagged | Resp
 
     Refused while posts that are not done use it. RETAIN_ORIGINALS_DAYS does the same by itself.
     """
-    return tagged(
-        once(
-            headers["idempotency_key"],
-            lambda remember: videos.archive(principal(), video_id, remember=remember),
-            schema=VideoSchema,
-        )
+    return once_tagged(
+        headers["idempotency_key"],
+        lambda remember: videos.archive(principal(), video_id, remember=remember),
+        schema=VideoSchema,
     )
 
 

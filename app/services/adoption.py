@@ -18,7 +18,7 @@ from datetime import timedelta
 from sqlalchemy import or_, select
 
 from app import clock
-from app.domain.target_state import IN_FLIGHT, WAITING, State
+from app.domain.target_state import IN_FLIGHT, WAITING
 from app.exceptions import AppException, PlatformAPIError
 from app.extensions import db
 from app.logging_config import get_logger, log_context
@@ -33,7 +33,7 @@ from app.services.taking import TOKEN_MARGIN
 logger = get_logger(__name__)
 BATCH = 100
 DOUBTFUL = WAITING | IN_FLIGHT
-NOT_STAGED = frozenset[State]({"scheduled", "staging"})
+NOT_STAGED = WAITING - {"staged"}
 FORGOTTEN = (
     "This database was restored, and this was due before: it may have been published since the backup."
 )

@@ -7,7 +7,7 @@ the intent. Whoever was faster wins, and the other is told.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from app import clock
 from app.domain.principal import Principal
-from app.domain.target_state import BEFORE_INTENT, RETRYABLE, State
+from app.domain.target_state import BEFORE_INTENT, RETRYABLE, WAITING, State
 from app.exceptions import PreconditionFailedError, StateConflictError
 from app.extensions import db
 from app.models import Channel, Post, Target, Video
@@ -115,9 +115,16 @@ def write_post(post: Post, *, version: int | None) -> None:
         raise StateConflictError("It was changed at the same moment. Read it and try again.")
 
 
-def write_targets(targets: Sequence[Target], was: States, columns: Sequence[str]) -> None:
-    """Write changed targets over whoever works on them; what they prepared is forgotten."""
-    for values, group in _grouped(targets, was, columns):
+def write_targets(
+    targets: Sequence[Target], was: States, columns: Sequence[str], *, same: Collection[uuid.UUID]
+) -> None:
+    """Write changed targets over whoever works on them.
+
+    What they prepared is forgotten, but of `same`, whose content is as it was: what is uploaded for those serves.
+    """
+    kept = [target for target in targets if target.id in same and was[target.id] in WAITING]
+    _reschedule(kept, was, columns)
+    for values, group in _grouped([target for target in targets if target not in kept], was, columns):
         refs = [target.ref for target in group]
         wanted, old = group[0].state, was[group[0].id]
         if old in RETRYABLE or wanted == old == "draft":
@@ -133,8 +140,7 @@ def write_targets(targets: Sequence[Target], was: States, columns: Sequence[str]
         check_all_done(group, done)
 
 
-def reschedule(targets: Sequence[Target], was: States, columns: Sequence[str]) -> None:
-    """Write the new terms of waiting targets whose content is as it was: what is uploaded stays uploaded."""
+def _reschedule(targets: Sequence[Target], was: States, columns: Sequence[str]) -> None:
     now = clock.now()
     for target in targets:
         if was[target.id] == "staged" and target.due_at is not None:

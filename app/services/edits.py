@@ -58,7 +58,8 @@ def edit_post(
     repost.check([target for target in (*changed, *new) if target.state != "draft"])
     changes.write_post(post, version=version)
     destinations.cancel(left)
-    _write(changed, was, before, after)
+    same = {id_ for id_, (content, _) in after.items() if content == before[id_][0]}
+    changes.write_targets(changed, was, TARGET_COLUMNS, same=same)
     destinations.add(post, new)
     Event.record(
         "post.updated", workspace_id=post.workspace_id, post_id=post.id, subject_id=post.id,
@@ -74,13 +75,6 @@ def _all_of(post: Post, placed: Sequence[Placed]) -> Contents:
     return {
         item.target.id: (changes.content(post, item.target), changes.terms(item.target)) for item in placed
     }
-
-
-def _write(changed: Sequence[Target], was: changes.States, before: Contents, after: Contents) -> None:
-    """Write changed targets. What is uploaded for one whose terms alone changed serves as it is."""
-    same = {id_ for id_, (content, _) in after.items() if content == before[id_][0] and was[id_] in WAITING}
-    changes.reschedule([target for target in changed if target.id in same], was, TARGET_COLUMNS)
-    changes.write_targets([target for target in changed if target.id not in same], was, TARGET_COLUMNS)
 
 
 def _place(post: Post, given: PostInput, principal: Principal, left: Sequence[Target]) -> list[Placed]:
@@ -171,9 +165,8 @@ def edit_target(
     if target.state not in RETRYABLE | {"draft"}:
         repost.check([target])
     changes.write_post(post, version=version)
-    is_kept = was[target_id] in WAITING and changes.content(post, target) == before
-    write = changes.reschedule if is_kept else changes.write_targets
-    write([target], was, TARGET_COLUMNS + OWN_COLUMNS)
+    same = {target_id} if changes.content(post, target) == before else set()
+    changes.write_targets([target], was, TARGET_COLUMNS + OWN_COLUMNS, same=same)
     Event.record(
         "target.updated", workspace_id=post.workspace_id, post_id=post.id, target_id=target.id,
         subject_id=target.id, data={"changed": sorted(given)},

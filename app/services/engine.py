@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from math import inf
 from typing import cast
 
 from flask import Flask
@@ -227,11 +226,11 @@ class Engine:
 
     def _commit_due(self) -> None:
         now = clock.now().timestamp()
-        late = self._take_armed(until=now)
-        soon = self._armed[0].due if self._armed else inf
-        self._commit_together(late)
-        if soon <= now + INTENT_AHEAD:  # what is due at other instants has its turn after this
-            self._commit_together(self._take_armed(until=soon))
+        self._commit_together(self._take_armed(until=now))
+        if (
+            self._armed and self._armed[0].due <= now + INTENT_AHEAD
+        ):  # other instants have their turn after this
+            self._commit_together(self._take_armed(until=self._armed[0].due))
 
     def _take_armed(self, *, until: float) -> list[Slot]:
         due: list[Slot] = []

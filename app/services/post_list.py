@@ -65,21 +65,14 @@ def find(
     own = Post.workspace_id == principal.workspace_id
     among = own if which.status is None else and_(own, Post.status == which.status)
     wanted = [*_wanted(which)]
+    is_indexed = not wanted
     if which.channel_id is not None:
         few = _few_of(principal, which.channel_id)
+        is_indexed = few is not None
         wanted.append(_is_on(which.channel_id) if few is None else Post.id.in_(few))
-        if few is not None:
-            return paginate(
-                query.where(among, *wanted),
-                by=(Post.id,),
-                limit=limit,
-                cursor=cursor,
-                newest_first=newest_first,
-            )
-    if not wanted:
-        return paginate(
-            query.where(among), by=(Post.id,), limit=limit, cursor=cursor, newest_first=newest_first
-        )
+    if is_indexed:
+        found = query.where(among, *wanted)
+        return paginate(found, by=(Post.id,), limit=limit, cursor=cursor, newest_first=newest_first)
     return sift(
         query, by=Post.id, among=among, wanted=and_(*wanted), limit=limit, cursor=cursor,
         newest_first=newest_first, within=_ids_within(which),

@@ -77,6 +77,10 @@ class Loaded:
         ids = {"target_id": self.ref.id, "workspace_id": self.ref.workspace_id}
         return ids | ({"request_id": self.request_id} if self.request_id else {})
 
+    def token_lasts(self, until: datetime) -> bool:
+        """Does the access token outlive `until`? One that no longer serves does not."""
+        return self.token_expires_at is None or self.token_expires_at > until
+
     def holds_lease(self) -> bool:
         """Is the lease still ours, on the wall clock and on the clock that never steps?"""
         return clock.monotonic() < self.lease_monotonic and clock.now() < self.lease_until

@@ -74,7 +74,7 @@ def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
 def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
     """Load the target, fresh token included, and write the ledger row and the state before the first call."""
     item = _load(target_id, fence)
-    if item is not None and _needs_token(item):
+    if item is not None and not item.token_lasts(clock.now() + TOKEN_MARGIN):
         try:
             credentials.ensure_fresh(item.credential_id, until=clock.now() + TOKEN_MARGIN)
         except PlatformAPIError as error:
@@ -93,10 +93,6 @@ def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
 def _load(target_id: uuid.UUID, fence: int) -> Loaded | None:
     found = publishing.load([(target_id, fence)])
     return found[0] if found and found[0].kind == "stage" else None
-
-
-def _needs_token(item: Loaded) -> bool:
-    return item.token_expires_at is not None and item.token_expires_at <= clock.now() + TOKEN_MARGIN
 
 
 def _begin(ref: TargetRef, state: State) -> bool:

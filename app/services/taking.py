@@ -66,10 +66,10 @@ def _sorted(claims: Sequence[Claim]) -> tuple[list[Loaded], dict[uuid.UUID, list
     ready: list[Loaded] = []
     stale: dict[uuid.UUID, list[Claim]] = {}
     for item in publishing.load(claims):
-        if _has_stale_token(item):
-            stale.setdefault(item.credential_id, []).append((item.ref.id, item.ref.fence))
-        else:
+        if item.token_lasts(max(clock.now(), item.due_at) + TOKEN_MARGIN):
             ready.append(item)
+        else:
+            stale.setdefault(item.credential_id, []).append((item.ref.id, item.ref.fence))
     return ready, stale
 
 
@@ -81,11 +81,6 @@ def _renewed(stale: Mapping[uuid.UUID, Sequence[Claim]]) -> Iterator[Loaded]:
             yield from items
         else:
             settling.settle([(item, error) for item in items])
-
-
-def _has_stale_token(item: Loaded) -> bool:
-    expires_at = item.token_expires_at
-    return expires_at is not None and expires_at < max(clock.now(), item.due_at) + TOKEN_MARGIN
 
 
 def _renew(credential_id: uuid.UUID) -> PlatformAPIError | None:

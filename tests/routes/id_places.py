@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.routes.openapi import resolved
 from tests.fuzz.good import operations
 
 Json = Mapping[str, Any]
@@ -33,7 +34,7 @@ def places(document: Json) -> Iterator[tuple[str, str, bool]]:
 
 
 def _fields(document: Json, node: Json, place: str) -> Iterator[tuple[str, bool]]:
-    schema = _resolved(document, node)
+    schema = resolved(document, node)
     for part in (part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key, ())):
         yield from _fields(document, part, place)
     if "items" in schema:
@@ -58,12 +59,3 @@ def _is_id(name: str, schema: Json) -> bool:
 def _types(schema: Json) -> list[str]:
     kind = schema.get("type", [])
     return [kind] if isinstance(kind, str) else list(kind)
-
-
-def _resolved(document: Json, node: Json) -> Json:
-    while "$ref" in node:
-        found: Any = document
-        for part in str(node["$ref"]).removeprefix("#/").split("/"):
-            found = found[part]
-        node = found | {key: value for key, value in node.items() if key != "$ref"}
-    return node
