@@ -52,20 +52,24 @@ def edit_post(
     changes.set_times(post, [*placed, *joined], principal, given.get("late_until"), now=now)
     after = _all_of(post, placed)
     changed = [item.target for item in placed if after[item.target.id] != before[item.target.id]]
+    same = {id_ for id_, (content, _) in after.items() if content == before[id_][0]}
     if any(target.state != "draft" for target in changed):
         principal.check(role="editor", scope="publish")  # what is said in public is decided here
     check(post, [*placed, *joined])
     repost.check([target for target in (*changed, *new) if target.state != "draft"])
     changes.write_post(post, version=version)
     destinations.cancel(left)
-    same = {id_ for id_, (content, _) in after.items() if content == before[id_][0]}
     changes.write_targets(changed, was, TARGET_COLUMNS, same=same)
     destinations.add(post, new)
+    _tell(post, given)
+    return _close(post_id)
+
+
+def _tell(post: Post, given: PostInput) -> None:
     Event.record(
         "post.updated", workspace_id=post.workspace_id, post_id=post.id, subject_id=post.id,
         data={"changed": sorted(given)},
     )  # fmt: skip
-    return _close(post_id)
 
 
 Contents = dict[uuid.UUID, tuple[Any, Any]]
