@@ -32,7 +32,7 @@ from tests.canaries import (
     pytest_testnodedown,
     tell,
 )
-from tests.database import dispose, migrate
+from tests.database import dispose, migrate, share_statements
 from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
 
@@ -203,6 +203,7 @@ def app(settings: Settings) -> Iterator[Flask]:
 
     made = create_app(settings)
     made.testing = True
+    share_statements(made)
     yield made
     dispose(made)
 

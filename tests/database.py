@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
+from sqlalchemy.util import LRUCache
 
 from app.config import Settings
 
@@ -21,6 +24,27 @@ def migrate(url: str, *, data_dir: Path) -> None:
     with app.app_context():
         upgrade(directory=str(Path(app.root_path).parent / "migrations"))
     dispose(app)
+
+
+class _Statements(LRUCache[Any, Any]):
+    """SQLAlchemy's compiled statements without the engine in their key: its first part, the dialect."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key[1:], value)
+
+
+_statements: defaultdict[str, _Statements] = defaultdict(lambda: _Statements(5000))
+
+
+def share_statements(app: Flask) -> None:
+    """Let this app find what other apps on the same kind of database have compiled: a fourth of a test's time."""
+    from app.extensions import db
+
+    with app.app_context():
+        db.engine._compiled_cache = _statements[db.engine.dialect.name]
 
 
 def dispose(app: Flask) -> None:
