@@ -74,7 +74,7 @@ def judge(world: World, targets: Collection[Sent]) -> Verdict:
                 verdict.findings.append(Finding("lost", target, "its row is gone"))
             continue
         _judge_target(world, verdict, target, row, count)
-        _judge_comment(world, verdict, target, steps[target.id], comments[target.comment])
+        _judge_comment(world, verdict, target, row, steps[target.id], comments[target.comment])
     return verdict
 
 
@@ -92,11 +92,13 @@ def _judge_target(world: World, verdict: Verdict, target: Sent, row: Any, count:
         verdict.findings.append(Finding("lost", target, "called published, but there is no post"))
 
 
-def _judge_comment(world: World, verdict: Verdict, target: Sent, steps: list[Any], count: int) -> None:
+def _judge_comment(
+    world: World, verdict: Verdict, target: Sent, row: Any, steps: list[Any], count: int
+) -> None:
     if target.comment and count > 1:
         verdict.findings.append(Finding("duplicates", target, f"{count} comments"))
     for step in steps:
-        if step.state == "unknown" and world.restored_at is not None:
+        if step.state == "unknown" and _may_be_unknown(world, row):
             verdict.left_to_people += 1
         elif step.state == "unknown":
             verdict.findings.append(Finding("unknown", target, f"{step.kind}: {step.error}"))

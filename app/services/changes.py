@@ -20,13 +20,10 @@ from app.exceptions import PreconditionFailedError, StateConflictError
 from app.extensions import db
 from app.models import Channel, Post, Target, Video
 from app.services import planning, posts
-from app.services.outcomes import NO_HANDLE
+from app.services.outcomes import AFRESH
 from app.services.publishing import effective_options, when_staged
 from app.services.validation import Placed, effective_texts
 
-AFRESH: dict[str, Any] = {
-    **NO_HANDLE, "is_slow_commit": False, "commit_bytes": 0, "retries": 0, "asked": 0, "error": None,
-}  # fmt: skip
 POST_COLUMNS = (
     "title", "caption", "options", "fit", "labels", "details", "video_id", "scheduled_at", "timezone",
     "scheduled_local", "late_until",

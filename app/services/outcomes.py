@@ -45,6 +45,8 @@ NO_HANDLE: dict[str, Any] = {
     "preflighted_at": None,
     "progress_bytes": 0,
 }
+NOTHING_STAGED: dict[str, Any] = {**NO_HANDLE, "is_slow_commit": False, "commit_bytes": 0}
+AFRESH: dict[str, Any] = {**NOTHING_STAGED, "retries": 0, "asked": 0, "error": None}
 _PUBLISHED: dict[str, Any] = FREE | {"error": None, "retries": 0, "asked": 0}
 
 Outcome = (

@@ -26,9 +26,8 @@ from app.models import Post, Rendition, Target, TargetRef, Video
 from app.models.base import JsonObject, new_id
 from app.services import fits, originals
 from app.services.fits import Place
-from app.services.outcomes import NO_HANDLE
+from app.services.outcomes import NOTHING_STAGED
 
-AFRESH: dict[str, Any] = {**NO_HANDLE, "is_slow_commit": False, "commit_bytes": 0}
 GONE = ("failed", "removed")
 
 
@@ -103,7 +102,7 @@ def _write(rows: Iterable[Row[*tuple[Any, ...]]], wanted: dict[uuid.UUID, uuid.U
 
 def _hand_out(ref: TargetRef, rendition_id: uuid.UUID | None) -> None:
     """Have something else go out, over whoever works on the target: what they uploaded is not it."""
-    values = {**AFRESH, "rendition_id": rendition_id}
+    values = {**NOTHING_STAGED, "rendition_id": rendition_id}
     if not Target.take_back([ref], states={"scheduled"}, **values):
         Target.move(
             ref, before={"staging", "staged"}, after="scheduled", fenced=False, next_at=clock.now(), **values,

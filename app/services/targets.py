@@ -20,9 +20,8 @@ from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
 from app.services import fits, planning, renditions, repost, steps, warnings
-from app.services.changes import AFRESH
 from app.services.idempotency import Remember, forget
-from app.services.outcomes import NO_HANDLE
+from app.services.outcomes import AFRESH, NO_HANDLE
 from app.services.validation import Placed, check
 
 WHOLE = (  # what is shown of a target
