@@ -33,6 +33,7 @@ from tests.canaries import (
     tell,
 )
 from tests.database import dispose, migrate, share_statements
+from tests.recycled import Recycled
 from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
 
@@ -150,10 +151,15 @@ def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
     return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'scheduler.db')}"
 
 
+@pytest.fixture(scope="session")
+def recycled_postgres(postgres: Postgres, migrated_postgres: str) -> Recycled:
+    return Recycled(postgres, migrated_postgres)
+
+
 @pytest.fixture
-def postgres_url(postgres: Postgres, migrated_postgres: str) -> Iterator[str]:
+def postgres_url(recycled_postgres: Recycled) -> Iterator[str]:
     """A migrated PostgreSQL database of this test's own."""
-    with postgres.database(template=migrated_postgres) as url:
+    with recycled_postgres.database() as url:
         yield url
 
 
