@@ -19,6 +19,7 @@ from app.embedded import write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "STACK_DATA_DIR"  # in every child's environment: whose it is
+HARMLESS = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
@@ -150,3 +151,8 @@ def child_environment(data_dir: Path, given: Mapping[str, str], decided: Mapping
         MARK: str(data_dir),
         **decided,
     }
+
+
+def foreign_environment(data_dir: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a program that is not ours, e.g. Redis: it has no use for our secrets."""
+    return {name: given[name] for name in HARMLESS if name in given} | {MARK: str(data_dir)}

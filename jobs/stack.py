@@ -134,7 +134,8 @@ class Stack:
         written = write_redis_config(self.data_dir / "redis", port=port, password=password)
         self.redis_url = f"redis://:{password}@{LOOPBACK}:{port}/0"
         self.decided["REDIS_URL"] = self.redis_url
-        program = Program("redis", [str(binary), str(written)], self.environment(), is_base=True)
+        foreign = environment.foreign_environment(self.data_dir, self.given)
+        program = Program("redis", [str(binary), str(written)], foreign, is_base=True)
         # Redis only carries work: a file it cannot read (another version's, cut off) is not worth a failure.
         kept = self.data_dir / "redis" / "appendonlydir"
         program.heal = lambda: shutil.rmtree(kept, ignore_errors=True)

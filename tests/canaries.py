@@ -1,5 +1,5 @@
 """Are secrets left anywhere by the whole suite? Every secret that is made while tests run bears a mark, and whatever
-leaves the product is searched for it: log lines, error reports, metrics, errors, events, Redis.
+leaves the product is searched for it: log lines, error reports, metrics, answers, events, Redis, child processes.
 
 tests/conftest.py takes in the hooks below. Each process of the suite notes what it finds, with the test during which it
 found it; in the end the session fails if there is anything. A test that has a secret shown on purpose says why:
@@ -8,9 +8,9 @@ found it; in the end the session fails if there is anything. A test that has a s
 
 from __future__ import annotations
 
-import base64
-import re
+import os
 import secrets
+import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,11 +22,13 @@ import prometheus_client
 import pytest
 from sqlalchemy import Engine, event
 
-MARK = "cAnArY"  # in the alphabets of base64, of base64url and of passwords
+from tests.canary_marks import HEX_MARK, MARK, RAW_MARK, SECRET
+from tests.handed_out import HANDED_OUT, REPEATED
+
 SHORTEST = 24  # bytes; shorter ones are names and nonces
-SECRET = re.compile(rb"cAnArY|eyJ[\w-]{8,}\.eyJ")  # marked, or somebody's access token
-SHOWN = 60  # bytes before a secret that say where it stands
-PLACES = ("log", "report", "metrics", "error", "event", "redis")
+SHORTEST_HEX = 16  # bytes
+SHOWN, BEGUN = 60, 12  # bytes before and of a secret that say where it stands
+PLACES = ("log", "report", "metrics", "error", "answer", "event", "redis", "argv", "environment")
 OUTBOX = ("INSERT INTO events", "INSERT INTO deliveries")
 
 found: list[str] = []  # what stood where it must not, and when
@@ -39,25 +41,27 @@ def canary(name: str) -> str:
     return f"{MARK}-{name}-7f3a9c5e1b8d2460"
 
 
-def look(place: str, text: str | bytes, *, test: str | None = None) -> None:
-    """Note each secret in what has left the product; `test` None: the one that runs now."""
+def look(place: str, text: str | bytes, *, test: str | None = None, of: str = "") -> None:
+    """Note each secret in what has left the product; `test` None: the one that runs now; `of`: where it came from."""
     if test is None and _test and _test[0].get_closest_marker("shows_secrets"):
         return
     raw = text.encode(errors="replace") if isinstance(text, str) else text
     looked[place] += len(raw)
     when = test or (_test[0].nodeid if _test else "between tests")
     for hit in SECRET.finditer(raw):
-        before = raw[max(0, hit.start() - SHOWN) : hit.end()].decode(errors="replace")
-        found.append(f"{place}: ...{before!r}... in {when}")
+        before = raw[max(0, hit.start() - SHOWN) : hit.start() + BEGUN].decode(errors="replace")
+        found.append(f"{place}: {of} ...{before!r}... in {when}")
 
 
 # -- marking
 
 
-def _mark(make: Callable[..., Any], marked: Callable[[Any], Any]) -> Callable[..., Any]:
+def _mark(
+    make: Callable[..., Any], marked: Callable[[Any], Any], shortest: int = SHORTEST
+) -> Callable[..., Any]:
     def make_marked(size: int | None = None) -> Any:
         made = make(size)
-        return marked(made) if (size or 0) >= SHORTEST else made
+        return marked(made) if (size or 0) >= shortest else made
 
     return make_marked
 
@@ -65,9 +69,12 @@ def _mark(make: Callable[..., Any], marked: Callable[[Any], Any]) -> Callable[..
 def pytest_configure(config: pytest.Config) -> None:
     """Have all secrets marked, and everything looked at, from now on."""
     config.addinivalue_line("markers", "shows_secrets(why): a secret is shown here on purpose")
-    begin = base64.b64decode(f"{MARK}cA")
     secrets.token_urlsafe = _mark(secrets.token_urlsafe, lambda made: made[: -len(MARK)] + MARK)
-    secrets.token_bytes = _mark(secrets.token_bytes, lambda made: begin + made[len(begin) :])
+    secrets.token_bytes = _mark(secrets.token_bytes, lambda made: RAW_MARK + made[len(RAW_MARK) :])
+    secrets.token_hex = _mark(
+        secrets.token_hex, lambda made: made[: -len(HEX_MARK)] + HEX_MARK, shortest=SHORTEST_HEX
+    )
+    subprocess.Popen.__init__ = _look_at_child(subprocess.Popen.__init__)  # type: ignore[method-assign]
     flask.request_finished.connect(_look_at_answer, weak=False)
     event.listen(Engine, "before_cursor_execute", _look_at_statement)
 
@@ -76,10 +83,36 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _look_at_answer(sender: flask.Flask, response: flask.Response, **_: Any) -> None:
-    is_ours = "settings" in sender.extensions
-    is_metrics = flask.request.path == "/metrics"
-    if is_ours and not response.is_streamed and (response.status_code >= 400 or is_metrics):
-        look("metrics" if is_metrics else "error", response.get_data())
+    if "settings" not in sender.extensions or response.is_streamed:
+        return
+    if flask.request.path == "/metrics":
+        look("metrics", response.get_data())
+    elif response.status_code >= 400 and flask.request.endpoint not in REPEATED:
+        look("error", _whole(response), of=f"{flask.request.endpoint}")
+    elif response.status_code < 400 and flask.request.endpoint not in HANDED_OUT:
+        look("answer", _whole(response), of=f"{flask.request.endpoint}")
+
+
+def _whole(response: flask.Response) -> bytes:
+    return str(response.headers).encode(errors="replace") + response.get_data()
+
+
+def _look_at_child(start: Callable[..., None]) -> Callable[..., None]:
+    """Look at what a child process is started with: anybody on the machine may read its arguments.
+
+    Our own programs are told their settings by the environment; whatever else runs has no use for them.
+    """
+
+    def begin(self: Any, args: Any, *positional: Any, **options: Any) -> None:
+        command = [args] if isinstance(args, str | bytes | Path) else list(args)
+        look("argv", b"\n".join(map(os.fsencode, command)))
+        is_ours = Path(os.fsdecode(command[0])).name.startswith("python") and "-I" not in command
+        if not is_ours:
+            inherited = options.get("env")
+            look("environment", repr(dict(os.environ if inherited is None else inherited)))
+        start(self, args, *positional, **options)
+
+    return begin
 
 
 def _look_at_statement(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
@@ -90,14 +123,20 @@ def _look_at_statement(_c: Any, _cursor: Any, statement: str, values: Any, *_: A
 def look_through_redis(client: Any) -> None:
     """Look at every key and value, what RQ has packed unpacked."""
     for key in client.scan_iter(count=1000):
-        kind = client.type(key)
-        if kind == b"hash":
-            values = [part for pair in client.hgetall(key).items() for part in pair]
-        elif kind == b"list":
-            values = client.lrange(key, 0, -1)
-        else:
-            values = [client.get(key) or b""] if kind == b"string" else []
-        look("redis", b"\n".join([key, *map(_unpacked, values)]))
+        look("redis", b"\n".join([key, *map(_unpacked, _values(client, key))]))
+
+
+def _values(client: Any, key: bytes) -> list[bytes]:
+    kind = client.type(key)
+    if kind == b"hash":
+        return [part for pair in client.hgetall(key).items() for part in pair]
+    if kind == b"list":
+        return list(client.lrange(key, 0, -1))
+    if kind == b"set":
+        return list(client.smembers(key))
+    if kind == b"zset":
+        return list(client.zrange(key, 0, -1))
+    return [client.get(key) or b""] if kind == b"string" else []
 
 
 def _unpacked(value: bytes) -> bytes:

@@ -21,7 +21,6 @@ from moto.server import ThreadedMotoServer
 from app.config import Settings
 from tests import factories, quick_routes
 from tests.canaries import (
-    MARK,
     canaries,
     canary,
     look_through_redis,
@@ -32,13 +31,13 @@ from tests.canaries import (
     pytest_testnodedown,
     tell,
 )
+from tests.canary_marks import ENCRYPTION_KEY
 from tests.database import dispose, migrate, share_statements
 from tests.recycled import Recycled
 from tests.servers import Postgres, postgres_server, redis_server
 from tests.skips import skip_or_fail, skipped
 
 quick_routes.install()
-ENCRYPTION_KEY = f"{MARK}{'k' * 37}="  # 32 bytes in base64
 LONGEST = (
     "tests/crash/",
     "tests/test_stack.py",
@@ -110,11 +109,12 @@ def s3_endpoint() -> Iterator[str]:
 def s3_settings(s3_endpoint: str) -> dict[str, str]:
     """Fields of Settings that name a bucket of this test's own. STORAGE_BACKEND is not among them."""
     name = f"bucket-{secrets.token_hex(6)}"
-    access = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+    secret = canary("s3-secret-access-key")
+    access = {"aws_access_key_id": "key", "aws_secret_access_key": secret, "region_name": "us-east-1"}
     client = boto3.client("s3", endpoint_url=s3_endpoint, **access)
     client.create_bucket(Bucket=name)
     client.close()
-    keys = {"s3_access_key_id": "key", "s3_secret_access_key": "secret"}
+    keys = {"s3_access_key_id": "key", "s3_secret_access_key": secret}
     return {"s3_bucket": name, "s3_endpoint_url": s3_endpoint, **keys}
 
 

@@ -35,7 +35,8 @@ from app.platforms.base import Tokens
 from app.security import hash_password
 from app.services import api_keys, auth
 from app.services.credentials import token_columns
-from tests.canaries import MARK, canary
+from tests.canaries import canary
+from tests.canary_marks import MARK
 
 Row = TypeVar("Row")
 ACCESS_TOKEN, REFRESH_TOKEN = canary("access"), canary("refresh")

@@ -12,7 +12,6 @@ with the options of the platform's test case.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import importlib
@@ -44,6 +43,7 @@ from app.platforms.base import Tokens
 from app.services.credentials import seal_own, token_columns
 from app.storage import get_storage, new_key
 from tests.canaries import canary, look_through_redis
+from tests.canary_marks import ENCRYPTION_KEY
 from tests.database import dispose
 from tests.platforms.sources import Case
 from tests.sandbox_server import Sim
@@ -113,7 +113,7 @@ class Rig:
             "DATA_DIR": str(self.folder),
             "SECRET_KEY": canary("secret-key"),
             "JWT_SECRET_KEY": canary("jwt-secret-key"),
-            "ENCRYPTION_KEYS": "k1:" + base64.b64encode(b"k" * 32).decode(),
+            "ENCRYPTION_KEYS": f"k1:{ENCRYPTION_KEY}",
             "DATABASE_URL": self.database_url,
             "REDIS_URL": self.redis_url,
             "MIN_FREE_BYTES": "0",

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flask import Flask
+
 from tests.canaries import PLACES
+from tests.handed_out import HANDED_OUT, REPEATED
 from tests.servers import ROOT
 
 CONFTEST = """
@@ -29,12 +32,17 @@ def test_a_secret_that_is_shown_on_purpose():
     print(new_secret())
 """
 PLANTS = """
+import base64
+import secrets
+import subprocess
+from datetime import UTC, datetime
+
 import flask
 import prometheus_client
 import redis
 import sentry_sdk
 import sqlalchemy
-from app.security import new_secret
+from app.security import LinkSigner, new_secret
 from tests.canaries import canary, look_through_redis
 from tests.reports import Kept
 from tests.servers import redis_server
@@ -42,11 +50,30 @@ from tests.servers import redis_server
 def test_log():
     print("made", new_secret())
 
-def test_error():
+def answer(status):
     app = flask.Flask("ours")
     app.extensions["settings"] = None
-    app.add_url_rule("/", view_func=lambda: ({"message": new_secret()}, 404))
+    app.add_url_rule("/", view_func=lambda: ({"message": new_secret()}, status))
     app.test_client().get("/")
+
+def test_error():
+    answer(404)
+
+def test_answer():
+    answer(200)
+
+def test_argv():
+    subprocess.run(["/bin/true", canary("argument")])
+
+def test_environment():
+    subprocess.run(["/bin/true"], env={"PASSWORD": canary("variable")})
+
+def test_forms():
+    print("hexadecimal", secrets.token_hex(20))
+    print("bytes", secrets.token_bytes(32))
+    print("basic", base64.b64encode(f"user:{canary('basic')}".encode()).decode())
+    print("link", LinkSigner("s").sign({"k": 1}, purpose="file", expires_at=datetime.now(UTC)))
+    print("bucket", "https://b/k?X-Amz-Signature=0123456789abcdef")
 
 def test_metrics():
     prometheus_client.Counter("planted", "Planted.", ["secret"]).labels(canary("label"))
@@ -104,6 +131,14 @@ def test_a_secret_left_anywhere_fails_the_session_whose_tests_all_passed(tmp_pat
     assert {place for place in PLACES if f"LEFT {place}: " in text} == set(PLACES), text
     assert "test_planted.py::test_redis" in text
     assert "worker.log" in text
+    forms = ("hexadecimal", "bytes", "basic", "link", "bucket")
+    assert [
+        form for form in forms if not any(f"{form} " in line for line in found if "test_forms" in line)
+    ] == []
+
+
+def test_every_answer_that_may_hand_out_a_secret_exists(app: Flask) -> None:
+    assert {*HANDED_OUT, *REPEATED} - set(app.view_functions) == set()
 
 
 def test_a_session_that_leaves_no_secret_passes(tmp_path: Path) -> None:

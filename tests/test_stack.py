@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
+from dotenv import dotenv_values
 
 from app.platforms.registry import names
-from jobs import sessions
+from jobs import environment, sessions
 from jobs.environment import MARK
 from tests.servers import ROOT
 
@@ -106,6 +108,20 @@ def test_the_login_that_was_shown_works_and_stands_nowhere_in_clear(stack: Stack
     assert answer.status_code == 200
     files = [path for path in stack.data_dir.rglob("*") if path.is_file()]
     assert [path for path in files if password.encode() in path.read_bytes()] == []
+
+
+def test_what_anybody_may_see_of_its_processes_holds_no_secret(stack: Stack) -> None:
+    made = environment.made_secrets(stack.data_dir)
+    redis_url = dotenv_values(stack.data_dir / "run" / "stack.env")["REDIS_URL"]
+    secrets = {*made.values(), made["ENCRYPTION_KEYS"].partition(":")[2], urlsplit(redis_url).password}
+    redis = int((stack.data_dir / "run" / "redis.pid").read_text())
+
+    pids = {*stack.left(), redis}
+    shown = [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in pids]
+
+    assert len(secrets) == 5 and None not in secrets
+    assert any("gunicorn" in line for line in shown) and len(pids) > 5
+    assert [line for line in shown if any(str(secret) in line for secret in secrets)] == []
 
 
 def test_a_second_start_says_which_one_runs(stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import signal
 import subprocess
@@ -18,6 +17,8 @@ from app import config, create_app
 from app.embedded import free_port
 from app.platforms.registry import setting_specs
 from tests import factories
+from tests.canaries import canary
+from tests.canary_marks import ENCRYPTION_KEY
 from tests.database import dispose
 from tests.servers import ROOT
 
@@ -31,9 +32,9 @@ class WebServer:
         self.environment = {
             "DATA_DIR": str(folder),
             "BIND": f"127.0.0.1:{port}",
-            "SECRET_KEY": "s" * 40,
-            "JWT_SECRET_KEY": "j" * 40,
-            "ENCRYPTION_KEYS": "k1:" + base64.b64encode(b"k" * 32).decode(),
+            "SECRET_KEY": canary("secret-key"),
+            "JWT_SECRET_KEY": canary("jwt-secret-key"),
+            "ENCRYPTION_KEYS": f"k1:{ENCRYPTION_KEY}",
             "MIN_FREE_BYTES": "0",
             "API_RATE_LIMIT": "100000 per minute",
             "LOG_LEVEL": "WARNING",

@@ -245,10 +245,11 @@ def _wait(flight: Flight, post_id: str) -> None:
 
 
 class Tap:
-    """Copies all of Redis again and again, job bodies unpacked, while something runs."""
+    """Copies all of Redis, job bodies unpacked, and all commands again and again, while something runs."""
 
     def __init__(self, url: str) -> None:
         self.seen: set[bytes] = set()
+        self.commands: set[bytes] = set()  # with their arguments, as anybody on the machine may list them
         self._redis: Any = redis.Redis.from_url(url)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -264,6 +265,7 @@ class Tap:
 
     def _watch(self) -> None:
         while not self._done.wait(0.05):
+            self.commands |= set(_commands())
             for key in self._redis.scan_iter(count=500):
                 self.seen |= {key, *map(_unpacked, self._values(key))}
 
@@ -274,6 +276,12 @@ class Tap:
         if kind == b"list":
             return list(self._redis.lrange(key, 0, -1))
         return [self._redis.get(key) or b""] if kind == b"string" else []
+
+
+def _commands() -> Iterator[bytes]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            yield path.read_bytes()
 
 
 def _unpacked(value: bytes) -> bytes:
@@ -307,6 +315,7 @@ def test_no_secret_is_left_anywhere(flight: Flight, tmp_path: Path) -> None:
 
     assert len(secrets) > 15 and any(name.startswith("upload") for name in secrets), sorted(secrets)
     assert len(tap.seen) > 20 and b"stage_target" in b" ".join(tap.seen)
+    assert b"gunicorn" in b" ".join(tap.commands)
     found = [
         (name, place) for name, value in secrets.items() for place, text in places.items() if value in text
     ]
@@ -327,6 +336,7 @@ def _places(flight: Flight, tap: Tap) -> dict[str, str]:
     stored = (path.read_bytes() for path in folder.parent.glob("scheduler.db*"))
     return logs | {
         "redis": b"\n".join(tap.seen).decode(errors="replace"),
+        "commands": b"\n".join(tap.commands).decode(errors="replace"),
         "database": b"\n".join(stored).decode(errors="replace"),
         "answers": "\n".join(flight.answers),
     }

@@ -40,6 +40,14 @@ def test_the_missing_secret_is_added_and_the_others_stay(tmp_path: Path) -> None
     assert environment.made_secrets(tmp_path)["JWT_SECRET_KEY"]
 
 
+def test_a_program_that_is_not_ours_is_told_no_secret(tmp_path: Path) -> None:
+    given = {"PATH": "/bin", "SMTP_URL": "smtp://u:p@h", "S3_SECRET_ACCESS_KEY": "s", "SECRET_KEY": "k"}
+
+    told = environment.foreign_environment(tmp_path, given)
+
+    assert told == {"PATH": "/bin", environment.MARK: str(tmp_path)}
+
+
 def test_a_second_stack_in_the_same_folder_is_refused_by_name(tmp_path: Path) -> None:
     data_dir = environment.make_data_dir({"DATA_DIR": str(tmp_path)})
     with environment.claim(data_dir):

@@ -15,6 +15,7 @@ from app.config import Settings
 from app.exceptions import ResourceNotFoundError, S3UploadError, StorageError
 from app.storage import FolderStorage, Kept, Storage, new_key
 from app.storage.s3 import S3Storage
+from tests.canaries import canary
 from tests.storage.test_s3 import BUCKET, bucket  # noqa: F401 - fixtures
 
 MIB = 1024**2
@@ -31,7 +32,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
     yield S3Storage(
         Settings(
             data_dir=tmp_path, min_free_bytes=0, storage_backend="s3", s3_bucket=BUCKET,
-            s3_endpoint_url=address, s3_access_key_id="key", s3_secret_access_key="secret",
+            s3_endpoint_url=address, s3_access_key_id="key", s3_secret_access_key=canary("s3-secret-access-key"),
         )
     )  # fmt: skip
     store.objects.all().delete()

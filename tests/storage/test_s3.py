@@ -27,6 +27,7 @@ from app.exceptions import (
 from app.storage import new_key
 from app.storage.s3 import S3Storage
 from app.storage.s3_transfer import Download
+from tests.canaries import canary
 
 MIB = 1024**2
 BUCKET = "videos"
@@ -41,7 +42,7 @@ def settings(s3_endpoint: str, tmp_path: Path) -> Settings:
         s3_bucket=BUCKET,
         s3_endpoint_url=s3_endpoint,
         s3_access_key_id="key",
-        s3_secret_access_key="secret",
+        s3_secret_access_key=canary("s3-secret-access-key"),
     )
 
 
@@ -268,7 +269,7 @@ def test_a_store_that_is_away_is_a_clean_error_without_addresses(tmp_path: Path)
             s3_bucket=BUCKET,
             s3_endpoint_url=f"http://127.0.0.1:{port}",
             s3_access_key_id="key",
-            s3_secret_access_key="secret",
+            s3_secret_access_key=canary("s3-secret-access-key"),
         )
     )
 
