@@ -28,8 +28,12 @@ from tests.handed_out import HANDED_OUT, REPEATED
 SHORTEST = 24  # bytes; shorter ones are names and nonces
 SHORTEST_HEX = 16  # bytes
 SHOWN, BEGUN = 60, 12  # bytes before and of a secret that say where it stands
-PLACES = ("log", "report", "metrics", "error", "answer", "event", "redis", "argv", "environment")
-OUTBOX = ("INSERT INTO events", "INSERT INTO deliveries")
+PLACES = ("log", "report", "metrics", "error", "answer", "event", "stored", "redis", "argv", "environment")
+WRITTEN = {  # by how a statement begins
+    "INSERT INTO events": "event",
+    "INSERT INTO deliveries": "event",
+    "INSERT INTO idempotency_keys": "stored",
+}
 
 found: list[str] = []  # what stood where it must not, and when
 looked: Counter[str] = Counter()  # bytes looked at, by place
@@ -116,8 +120,9 @@ def _look_at_child(start: Callable[..., None]) -> Callable[..., None]:
 
 
 def _look_at_statement(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
-    if statement.startswith(OUTBOX):
-        look("event", repr(values))
+    for beginning, place in WRITTEN.items():
+        if statement.startswith(beginning):
+            look(place, repr(values))
 
 
 def look_through_redis(client: Any) -> None:

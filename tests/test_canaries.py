@@ -83,6 +83,11 @@ def test_event():
         connection.exec_driver_sql("CREATE TABLE events (data)")
         connection.exec_driver_sql("INSERT INTO events VALUES (?)", (new_secret(),))
 
+def test_stored():
+    with sqlalchemy.create_engine("sqlite://").begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE idempotency_keys (body)")
+        connection.exec_driver_sql("INSERT INTO idempotency_keys VALUES (?)", (new_secret(),))
+
 def test_report():
     item = sentry_sdk.envelope.Envelope()
     item.add_event({"message": new_secret()})

@@ -45,7 +45,7 @@ def once(
     """Return what `effect` returns, or the stored answer of the first request with this key.
 
     `effect` gets a function to call with its result just before it commits; the answer is stored in that
-    transaction, as `schema` writes it; `sealed` when it holds a secret.
+    transaction, as `schema` writes it; `sealed` when it holds a secret, or a link that opens something by itself.
     """
     if key is None:
         return effect(forget)
@@ -60,12 +60,17 @@ def once(
 
 
 def once_streamed(
-    key: str | None, effect: Callable[[Remember], Result], *, schema: type[Schema], status: int = 200
+    key: str | None,
+    effect: Callable[[Remember], Result],
+    *,
+    schema: type[Schema],
+    status: int = 200,
+    sealed: bool = False,
 ) -> Result | Response:
     """Do as `once_apart` for a body too long to be read twice: it is known by its headers and its length."""
     facts = (request.method, request.full_path, request.mimetype, request.content_length)
     fingerprint = repr((*facts, request.headers.get("X-Filename"))).encode()
-    return once_apart(key, effect, schema=schema, status=status, fingerprint=fingerprint)
+    return once_apart(key, effect, schema=schema, status=status, sealed=sealed, fingerprint=fingerprint)
 
 
 def once_apart(
@@ -117,10 +122,15 @@ def tagged(answer: Shown | Response, **headers: str) -> tuple[Shown, dict[str, s
 
 
 def once_tagged(
-    key: str | None, effect: Callable[[Remember], Shown], *, schema: type[Schema], status: int = 200
+    key: str | None,
+    effect: Callable[[Remember], Shown],
+    *,
+    schema: type[Schema],
+    status: int = 200,
+    sealed: bool = False,
 ) -> tuple[Shown, dict[str, str]] | Response:
     """Do as `once`, and return the answer with its version as ETag."""
-    return tagged(once(key, effect, schema=schema, status=status))
+    return tagged(once(key, effect, schema=schema, status=status, sealed=sealed))
 
 
 def wanted_version(if_match: str | None) -> int | None:

@@ -45,6 +45,7 @@ def create_video(query: dict[str, str], headers: dict[str, Any]) -> Tagged | Res
         lambda remember: videos.create(principal(), incoming_video(request, query), remember=remember),
         schema=VideoSchema,
         status=201,
+        sealed=True,  # links to the files
     )
     id_ = made.get_json()["id"] if isinstance(made, Response) else made.id
     return tagged(made, Location=f"{request.path}/{id_}")
@@ -101,6 +102,7 @@ def archive_video(headers: dict[str, Any], video_id: uuid.UUID) -> Tagged | Resp
         headers["idempotency_key"],
         lambda remember: videos.archive(principal(), video_id, remember=remember),
         schema=VideoSchema,
+        sealed=True,  # a link to the thumbnail
     )
 
 

@@ -1,8 +1,8 @@
 """A request with an `Idempotency-Key` takes effect once: the same again is answered from what was stored.
 
 The answer is stored in the transaction of the effect, so neither can be there without the other. Only success
-is stored; a refused request changed nothing and may simply be repeated. An answer that holds a secret is stored
-sealed.
+is stored; a refused request changed nothing and may simply be repeated. An answer that holds a secret or a signed
+link is stored sealed.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _place(id_: uuid.UUID) -> str:
 
 
 def store(wanted: Claim, *, status: int, body: JsonObject, sealed: bool = False) -> None:
-    """Keep the answer, in the transaction of the effect; `sealed`: it holds a secret."""
+    """Keep the answer, in the transaction of the effect; `sealed`: it holds a secret or a signed link."""
     id_ = new_id()
     db.session.add(
         IdempotencyKey(
