@@ -41,9 +41,14 @@ class WebhookChangesSchema(Schema):
 
 
 class WebhookSchema(Schema):
-    """`failing_since`: since when nothing has got through."""
+    """It is the workspace's: it stays when whoever made it leaves. `failing_since`: since when nothing got through."""
 
     id = fields.UUID(required=True)
+    created_by = fields.UUID(
+        allow_none=True,
+        required=True,
+        metadata={"description": "The id of the person who made it, also of one who is no member any more."},
+    )
     url = fields.String(required=True)
     events = fields.List(fields.String(), required=True)
     description = fields.String(required=True)

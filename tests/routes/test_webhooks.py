@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from tests import factories
+from tests.factories import Person
 from tests.routes.conftest import Send
 
 API = "/api/v1"
@@ -13,6 +16,30 @@ PUBLIC = "https://93.184.216.34/hook"
 
 def error(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.get_json()["error"]["code"]
+
+
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize("then", ["leaves", "is made a viewer"])
+def test_a_webhook_is_the_workspaces_and_stays_when_its_maker_leaves(
+    app: Flask, client: FlaskClient, owner: Person, send: Send, then: str
+) -> None:
+    with app.app_context():
+        maker = factories.make_person()
+        factories.make_membership(owner.workspace_id, maker.user_id)
+        login = f"Bearer {factories.make_access_token(maker)}"
+    headers = {"Authorization": login, "X-Workspace-Id": str(owner.workspace_id)}
+    made = client.post(f"{API}/webhooks", json={"url": PUBLIC}, headers=headers).get_json()
+    member = f"/members/{maker.user_id}"
+
+    if then == "leaves":
+        assert send("DELETE", member).status_code == 204
+    else:
+        assert send("PATCH", member, {"role": "viewer"}).status_code == 200
+
+    (found,) = send("GET", "/webhooks").get_json()["data"]
+    assert (found["id"], found["status"]) == (made["id"], "active")
+    assert found["created_by"] == made["created_by"] == str(maker.user_id)
+    assert client.get(f"{API}/webhooks", headers=headers).status_code in {403, 404}
 
 
 @pytest.mark.usefixtures("database_url")
