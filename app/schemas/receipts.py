@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
 from app.schemas.base import Instant, Schema
 from app.schemas.errors import TargetError
 from app.schemas.targets import AttemptSchema
+from app.services.receipts import LINK_DAYS
+
+
+class ReceiptQuerySchema(Schema):
+    link_days = fields.Integer(
+        load_default=LINK_DAYS,
+        validate=validate.Range(1, LINK_DAYS),
+        metadata={
+            "description": f"How long `page_url` works, 1 to {LINK_DAYS} days. It cannot be called back."
+        },
+    )
 
 
 class ReceiptFileSchema(Schema):
@@ -35,7 +46,13 @@ class ReceiptSchema(Schema):
     title = fields.String(required=True)
     caption = fields.String(required=True)
     file = fields.Nested(ReceiptFileSchema, required=True)
-    ordered_by = fields.String(allow_none=True, required=True)
+    ordered_by = fields.String(
+        allow_none=True,
+        required=True,
+        metadata={
+            "description": "Their name or, where they gave none, their e-mail address, which the page does not show."
+        },
+    )
     ordered_via = fields.String(required=True)
     ordered_at = Instant(required=True)
     due_at = Instant(allow_none=True, required=True)

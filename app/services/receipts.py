@@ -25,7 +25,7 @@ from app.security import LinkSigner
 from app.services.platforms import registry
 
 PURPOSE = "receipt"
-LINK_LIFE = timedelta(days=90)
+LINK_DAYS = 90  # a link works for, unless less is asked for
 MOST_ATTEMPTS = 200  # a target has a dozen
 
 
@@ -78,24 +78,29 @@ class Receipt:
     page_expires_at: datetime
 
 
-def of_target(principal: Principal, target_id: uuid.UUID) -> Receipt:
-    """Return a target's receipt. Raises ResourceNotFoundError."""
-    return _receipt(target_id, Target.workspace_id == principal.workspace_id)
+def of_target(principal: Principal, target_id: uuid.UUID, *, link_days: int = LINK_DAYS) -> Receipt:
+    """Return a target's receipt, with a link that opens its page for so many days. Raises ResourceNotFoundError."""
+    return _receipt(target_id, Target.workspace_id == principal.workspace_id, link_days=link_days)
 
 
 def by_link(token: str) -> Receipt:
-    """Return the receipt a signed link opens. Raises AuthorizationError (forged, expired)."""
+    """Return the receipt a signed link opens, for anybody: it names people, but says no address of theirs.
+
+    Raises AuthorizationError (forged, expired), ResourceNotFoundError.
+    """
     payload = _signer().verify(token, purpose=PURPOSE, at=clock.now())
-    return _receipt(uuid.UUID(payload["t"]))
+    return _receipt(uuid.UUID(payload["t"]), says_addresses=False)
 
 
-def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
+def _receipt(
+    target_id: uuid.UUID, *where: Any, link_days: int = LINK_DAYS, says_addresses: bool = True
+) -> Receipt:
     target, post, video, rendition, workspace, user = _rows(target_id, *where)
     ledger = select(Attempt).where(Attempt.target_id == target_id).order_by(Attempt.id).limit(MOST_ATTEMPTS)
     attempts = list(db.session.scalars(ledger))
     called_at = _called_at(target, attempts)
     platform, now = registry().get(target.platform), clock.now()
-    expires_at = now + LINK_LIFE
+    expires_at = now + timedelta(days=link_days)
     as_is = ("due_at", "published_at", "remote_id", "permalink", "error")
     return Receipt(
         target_id=target.id,
@@ -110,7 +115,7 @@ def _receipt(target_id: uuid.UUID, *where: Any) -> Receipt:
         title=post.title if target.title is None else target.title,
         caption=post.caption if target.caption is None else target.caption,
         file=_file(target, video, rendition, _staged(attempts)),
-        ordered_by=(user.name or user.email) if user else None,
+        ordered_by=_called(user, says_addresses=says_addresses),
         ordered_via=post.created_via,
         ordered_at=post.created_at,
         committed_at=called_at,
@@ -158,6 +163,13 @@ def _file(
         duration_seconds=((now.facts if now else None) or {}).get("duration_seconds"),
         original_sha256=target.content_hash,
     )
+
+
+def _called(user: User | None, *, says_addresses: bool) -> str | None:
+    """Return what to call a person; None: there is nothing, or they are not here any more."""
+    if user is None or user.deleted_at is not None:
+        return None
+    return user.name or (user.email if says_addresses else None)
 
 
 def _staged(attempts: Sequence[Attempt]) -> Mapping[str, Any] | None:

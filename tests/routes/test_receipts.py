@@ -12,7 +12,8 @@ from sqlalchemy import insert, update
 
 from app import clock
 from app.extensions import db
-from app.models import Attempt, Rendition, Target
+from app.models import Attempt, Rendition, Target, User
+from tests.factories import Person
 from tests.routes.conftest import Body, Send, code, row, set_state
 
 
@@ -119,6 +120,54 @@ def test_its_page_opens_for_anybody_with_the_link_and_runs_nothing(
     assert page.status_code == 200
     assert "req-1" in text and "log-9" in text and "https://example.com/p/1" in text
     assert "<script" not in text and "&lt;script&gt;" in text
+
+
+@pytest.mark.parametrize(
+    ("columns", "program_reads", "page_shows"),
+    [
+        ({"name": ""}, "me@example.com", "via api"),
+        ({"name": "Kim"}, "Kim", "by Kim, via api"),
+        ({"name": "", "deleted_at": clock.now()}, None, "via api"),
+    ],
+)
+def test_its_page_says_no_address_of_whoever_ordered_it(
+    app: Flask, client: FlaskClient, owner: Person, send: Send, target_id: str,
+    columns: Body, program_reads: str | None, page_shows: str,
+) -> None:  # fmt: skip
+    path = f"/targets/{target_id}/receipt"
+    link = urlsplit(send("GET", path).get_json()["page_url"]).path
+    with app.app_context():
+        changed = {"email": "me@example.com"} | columns
+        db.session.execute(update(User).where(User.id == owner.user_id).values(**changed))
+        db.session.commit()
+
+    page = client.get(link).get_data(as_text=True)
+
+    assert "example.com</" not in page and "me@" not in page
+    assert page_shows in page
+    if program_reads is not None:  # whoever is gone reads nothing any more
+        assert send("GET", path).get_json()["ordered_by"] == program_reads
+
+
+def test_a_link_works_for_as_many_days_as_were_asked_for(
+    client: FlaskClient, send: Send, target_id: str
+) -> None:
+    receipt = send("GET", f"/targets/{target_id}/receipt?link_days=2").get_json()
+    path = urlsplit(receipt["page_url"]).path
+
+    opened = []
+    for hours in (47, 49):
+        with time_machine.travel(clock.now() + timedelta(hours=hours)):
+            opened.append(client.get(path).status_code)
+
+    assert opened == [200, 403]
+
+
+@pytest.mark.parametrize("days", ["0", "91", "x"])
+def test_a_link_works_for_one_to_ninety_days(send: Send, target_id: str, days: str) -> None:
+    answer = send("GET", f"/targets/{target_id}/receipt?link_days={days}")
+
+    assert code(answer) == (422, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("change", ["forged", "expired"])
