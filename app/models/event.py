@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from sqlalchemy import BigInteger, Index, Integer, insert
 from sqlalchemy.orm import Mapped, mapped_column
@@ -22,6 +22,22 @@ class _TargetRef(Protocol):
     def post_id(self) -> uuid.UUID: ...
     @property
     def workspace_id(self) -> uuid.UUID: ...
+
+
+class EventData(TypedDict, total=False):
+    """What an event says besides whom it concerns: few of these, by its type. Ids and times are texts, as in JSON."""
+
+    changed: list[str]
+    ends_at: str
+    host: str
+    kind: str
+    message: str
+    platform: str
+    reason: str
+    role: str
+    status: str
+    targets: int
+    video_id: str
 
 
 class Event(Model):
@@ -42,12 +58,14 @@ class Event(Model):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=clock.now)
 
     @classmethod
-    def record(cls, type_: str, *, workspace_id: uuid.UUID, **columns: Any) -> None:
+    def record(
+        cls, type_: str, *, workspace_id: uuid.UUID, data: EventData | None = None, **columns: Any
+    ) -> None:
         """Add one event to the caller's transaction."""
-        db.session.add(cls(type=type_, workspace_id=workspace_id, **columns))
+        db.session.add(cls(type=type_, workspace_id=workspace_id, data=dict(data or {}), **columns))
 
     @classmethod
-    def record_many(cls, type_: str, targets: Iterable[_TargetRef], **data: Any) -> None:
+    def record_many(cls, type_: str, targets: Iterable[_TargetRef]) -> None:
         """Add the same event for each target to the caller's transaction."""
         now = clock.now()
         rows = [
@@ -57,7 +75,7 @@ class Event(Model):
                 "post_id": ref.post_id,
                 "target_id": ref.id,
                 "subject_id": ref.id,
-                "data": data,
+                "data": {},
                 "created_at": now,
             }
             for ref in targets

@@ -21,8 +21,8 @@ from app.schemas.posts import (
     PostsQuerySchema,
     PreviewSchema,
     RepostSchema,
-    TimelineSchema,
 )
+from app.schemas.timeline import TimelineSchema
 from app.services import copies, edits, post_list, posts, timeline
 from app.services.post_list import Filter
 

@@ -33,13 +33,40 @@ class EventsQuerySchema(Schema):
         return {"after": data.get("after", data.get("cursor", 0)), "limit": data["limit"]}
 
 
+class EventDataSchema(Schema):
+    """What happened, besides whom it concerns. What an event of a type does not say is left out."""
+
+    changed = fields.List(
+        fields.String(),
+        metadata={"description": "The names of what was changed (post, target, workspace .updated)."},
+    )
+    ends_at = fields.String(
+        metadata={"format": "date-time", "description": "When the grant ends (channel.grant_ends_soon)."}
+    )
+    host = fields.String(metadata={"description": "Where the endpoint is (webhook.disabled)."})
+    kind = fields.String(metadata={"description": "Which step, e.g. first_comment (step.*)."})
+    message = fields.String(metadata={"description": "What went wrong (video.thumbnail_failed)."})
+    platform = fields.String(
+        metadata={
+            "description": "The channel's platform (channel.connected, .reconnected, .grant_ends_soon)."
+        }
+    )
+    reason = fields.String(
+        metadata={"description": "Why (webhook.disabled; channel.disconnected: deletion)."}
+    )
+    role = fields.String(metadata={"description": "What the member is now (member.joined, member.updated)."})
+    status = fields.String(metadata={"description": "The post's (post.created)."})
+    targets = fields.Integer(metadata={"description": "How many the post has (post.created)."})
+    video_id = fields.UUID(metadata={"description": "What the rendition is made of (rendition.*)."})
+
+
 class EventSchema(Schema):
     seq = fields.Integer(required=True, metadata={"description": "Rises; what to continue after."})
     type = fields.String(required=True, metadata={"description": "noun.change, e.g. target.published."})
     post_id = fields.UUID(allow_none=True, required=True)
     target_id = fields.UUID(allow_none=True, required=True)
     subject_id = fields.UUID(allow_none=True, required=True)
-    data = fields.Dict(required=True)
+    data = fields.Nested(EventDataSchema, required=True)
     created_at = Instant(required=True)
 
 

@@ -276,17 +276,3 @@ class PreviewSchema(PostSchema):
 
     targets = fields.List(fields.Nested(PreviewTargetSchema), required=True)
     dry_run = fields.Constant(True)
-
-
-class TimelineEntrySchema(Schema):
-    at = Instant(required=True)
-    kind = fields.String(required=True, validate=validate.OneOf(("event", "attempt")))
-    type = fields.String(required=True)
-    sentence = fields.String(required=True)
-    target_id = fields.UUID(allow_none=True, required=True)
-    channel = fields.String(allow_none=True, required=True)
-    details = fields.Dict(required=True)
-
-
-class TimelineSchema(Schema):
-    data = fields.List(fields.Nested(TimelineEntrySchema), required=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from app.domain.principal import Principal
@@ -13,6 +14,7 @@ from app.extensions import db
 from app.models import Post
 from app.services import idempotency, posts
 from app.services.idempotency import Replay
+from app.services.lookups import Lookups
 from app.services.planning import PostInput
 
 MOST = 500  # items of one request
@@ -40,18 +42,27 @@ def create_each(
     """Make a post of each item, one transaction each; an item that is an error already is answered with it.
 
     `items` have the index they are answered under. With `key` each takes effect once under `key:index`; `dump`
-    writes a post as it is stored for that.
+    writes a post as it is stored for that. The hosts that videos are to be fetched from are looked up together.
     """
-    return [
-        _create(index, item, principal, dry_run=dry_run, key=key and f"{key}:{index}", dump=dump)
-        for index, item in items.items()
-    ]
+    with Lookups(_addresses(items.values())) as hosts:
+        return [
+            _create(index, item, principal, hosts, dry_run=dry_run, key=key and f"{key}:{index}", dump=dump)
+            for index, item in items.items()
+        ]
+
+
+def _addresses(items: Iterable[PostInput | AppException]) -> Iterator[str]:
+    for item in items:
+        source = None if isinstance(item, AppException) else item.get("video")
+        if source:
+            yield source["url"]
 
 
 def _create(
     index: int,
     item: PostInput | AppException,
     principal: Principal,
+    hosts: Lookups,
     *,
     dry_run: bool,
     key: str | None,
@@ -63,17 +74,20 @@ def _create(
         if not item.get("draft"):
             principal.check(role="editor", scope="publish")
         if dry_run:
-            return Answer(index, 200, post=posts.preview(item, principal))
-        return _stored(index, item, principal, key=key, dump=dump)
+            return Answer(index, 200, post=posts.preview(item, principal, check_url=hosts.check_url))
+        return _stored(index, item, principal, hosts, key=key, dump=dump)
     except AppException as error:
         return Answer(index, error.status, error=error.to_dict())
     finally:
         db.session.rollback()  # of what was refused, and of what a dry run has only read
 
 
-def _stored(index: int, item: PostInput, principal: Principal, *, key: str | None, dump: Any) -> Answer:
+def _stored(
+    index: int, item: PostInput, principal: Principal, hosts: Lookups, *, key: str | None, dump: Any
+) -> Answer:
+    create = partial(posts.create, item, principal, check_url=hosts.check_url)
     if key is None:
-        return Answer(index, 201, post=posts.create(item, principal))
+        return Answer(index, 201, post=create())
     request = json.dumps(item, default=str, sort_keys=True).encode()
     claim = idempotency.claim(key, principal, request=request)
     if isinstance(claim, Replay):
@@ -86,7 +100,7 @@ def _stored(index: int, item: PostInput, principal: Principal, *, key: str | Non
         taken = idempotency.claim_again(key, principal, request=request) if apart else claim
         idempotency.store(taken, status=201, body=dump(post))
 
-    return Answer(index, 201, post=posts.create(item, principal, remember=remember))
+    return Answer(index, 201, post=create(remember=remember))
 
 
 def check_number(found: int) -> None:

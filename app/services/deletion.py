@@ -16,6 +16,7 @@ from app.exceptions import ResourceNotFoundError
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.models import Channel, Connection, Credential, DeletionRequest, Event, Step, Target
+from app.models.event import EventData
 from app.security import new_secret
 from app.services import credentials
 
@@ -83,7 +84,7 @@ def find(code: str) -> DeletionRequest:
 def _blank(channel: Channel) -> None:
     """Leave of a channel only what its posts hang on."""
     if channel.status != "disconnected":
-        data = {"reason": "deletion"}
+        data: EventData = {"reason": "deletion"}
         Event.record(
             "channel.disconnected", workspace_id=channel.workspace_id, subject_id=channel.id, data=data
         )

@@ -18,6 +18,7 @@ from app.domain.principal import Principal, Role
 from app.exceptions import AuthorizationError, ResourceNotFoundError, StateConflictError
 from app.extensions import db
 from app.models import ApiKey, Event, Membership, User, Workspace
+from app.models.event import EventData
 from app.models.page import Page, paginate
 from app.services import workspaces
 from app.services.idempotency import Remember, forget
@@ -140,5 +141,6 @@ def _check_another_owner(principal: Principal) -> None:
         )
 
 
-def _tell(principal: Principal, event: str, user_id: uuid.UUID, **data: Any) -> None:
+def _tell(principal: Principal, event: str, user_id: uuid.UUID, *, role: Role | None = None) -> None:
+    data: EventData = {} if role is None else {"role": role}
     Event.record(event, workspace_id=principal.workspace_id, subject_id=user_id, data=data)

@@ -8,7 +8,7 @@ refused. OUTGOING_NETWORKS names private networks an operator allows.
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -56,11 +56,23 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
 
-def check_url(url: str, *, field: str = "url") -> None:
-    """Raise ValidationError unless this is an http(s) address of a public host, as far as can be seen now."""
+def find(host: str, port: int) -> list[str]:
+    """Return the host's addresses, whatever they are. Raises RefusedAddress if there is none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise RefusedAddress("This host has no address.") from None
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def check_url(url: str, *, field: str = "url", find: Callable[[str, int], list[str]] = find) -> None:
+    """Raise ValidationError unless this is an http(s) address of a public host, as far as can be seen now.
+
+    `find` looks its host up.
+    """
     try:
         host, port = target(url)
-        addresses(host, port)
+        _check_public(find(host, port))
     except (ValueError, OSError) as problem:
         raise ValidationError(
             details={field: [f"{problem} Give an http(s) address that is reachable from the internet."]}
@@ -107,15 +119,15 @@ def _post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> 
 
 def addresses(host: str, port: int) -> list[str]:
     """Return the host's addresses, all public. Raises RefusedAddress if one is not, or there is none."""
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise RefusedAddress("This host has no address.") from None
-    texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    texts = find(host, port)
+    _check_public(texts)
+    return texts
+
+
+def _check_public(texts: Sequence[str]) -> None:
     allowed = [ip_network(text) for text in settings().outgoing_networks]
     if not texts or not all(_is_allowed(text, allowed) for text in texts):
         raise RefusedAddress("This host is not a public one.")
-    return texts
 
 
 def _is_allowed(text: str, allowed: Sequence[Network]) -> bool:

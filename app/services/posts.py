@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy import Select, select
@@ -14,6 +15,7 @@ from app.domain.target_state import BEFORE_INTENT
 from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError
 from app.extensions import db
 from app.models import Event, Post, Rendition, Target
+from app.models.event import EventData
 from app.queue import wake_dispatcher
 from app.services import fits, outgoing, planning, renditions, repost, uploads_url, warnings
 from app.services.idempotency import Remember, forget
@@ -21,12 +23,19 @@ from app.services.outcomes import NO_HANDLE
 from app.services.planning import Plan, PostInput
 from app.services.validation import Placed
 
+CheckUrl = Callable[..., None]  # as outgoing.check_url
 SOON = timedelta(seconds=2)  # the dispatcher looks every second by itself
 
 
-def create(given: PostInput, principal: Principal, *, remember: Remember = forget) -> Post:
+def create(
+    given: PostInput,
+    principal: Principal,
+    *,
+    remember: Remember = forget,
+    check_url: CheckUrl = outgoing.check_url,
+) -> Post:
     """Make a post and its targets, all or nothing. Raises what `planning.plan` and `repost.check` raise."""
-    plan = planning.plan(_with_import(given, principal), principal)
+    plan = planning.plan(_with_import(given, principal, check_url), principal)
     repost.check([target for target in plan.targets if target.state != "draft"])
     db.session.add_all([plan.post, *plan.targets])
     renditions.assign(Target.post_id == plan.post.id)
@@ -35,9 +44,9 @@ def create(given: PostInput, principal: Principal, *, remember: Remember = forge
     return finish(plan.post.id, remember=remember)
 
 
-def preview(given: PostInput, principal: Principal) -> Post:
+def preview(given: PostInput, principal: Principal, *, check_url: CheckUrl = outgoing.check_url) -> Post:
     """Return what `create` would make, unstored, or raise what it would raise. The caller rolls back."""
-    plan = planning.plan(_with_import(given, principal), principal)
+    plan = planning.plan(_with_import(given, principal, check_url), principal)
     repost.check([target for target in plan.targets if target.state != "draft"])
     for item in plan.placed:
         item.target.channel = item.channel
@@ -48,14 +57,14 @@ def preview(given: PostInput, principal: Principal) -> Post:
     return plan.post
 
 
-def _with_import(given: PostInput, principal: Principal) -> PostInput:
+def _with_import(given: PostInput, principal: Principal, check_url: CheckUrl) -> PostInput:
     """Begin the import a post asks for, in the post's own transaction, and let the post name its video."""
     source = given.get("video")
     if source is None:
         return given
     if given.get("video_id") is not None:
         raise ValidationError(details={"video": ["Name a video_id or an address to fetch from, not both."]})
-    outgoing.check_url(source["url"], field="video.url")
+    check_url(source["url"], field="video.url")
     return {**given, "video_id": uploads_url.begin(principal, **source).video_id}
 
 
@@ -69,7 +78,7 @@ def _hold(item: Placed) -> str | None:
 
 
 def _tell(plan: Plan) -> None:
-    data = {"status": plan.post.status, "targets": len(plan.targets)}
+    data: EventData = {"status": plan.post.status, "targets": len(plan.targets)}
     Event.record(
         "post.created",
         workspace_id=plan.post.workspace_id,

@@ -33,6 +33,7 @@ from app.logging_config import get_logger
 from app.media import MAX_IMAGE_BYTES, best_moment, image, thumbnail
 from app.models import Event, Video
 from app.models.base import new_id
+from app.models.event import EventData
 from app.queue import wake_dispatcher
 from app.services import leases, originals, removals
 from app.storage import get_storage, new_key
@@ -180,7 +181,7 @@ def _leave(video_id: uuid.UUID, fence: int, error: AppException) -> None:
     values = leases.FREE | {"next_at": None, "thumbnail_wanted": None}
     row = db.session.get(Video, video_id)
     if row is not None and leases.write(Video, video_id, fence, Video.state == "ready", **values):
-        data = {"message": error.message}
+        data: EventData = {"message": error.message}
         Event.record("video.thumbnail_failed", workspace_id=row.workspace_id, subject_id=video_id, data=data)
     db.session.commit()
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 
 from app.extensions import db
 from app.models import Post, Upload
+from app.services import lookups
 from tests.routes.conftest import Body, Send, code, count, row
 
 Ask = Any
@@ -61,15 +63,17 @@ def test_one_to_five_hundred_are_taken(send: Send, number: int) -> None:
 
 
 @pytest.fixture
-def resolving(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether a transaction was open, each time a name was looked up; every name leads to a public address."""
+def resolving(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether a connection was in use, each time a name was looked up; this name leads to a public address."""
     found: list[bool] = []
     real = socket.getaddrinfo
+    with app.app_context():
+        pool: Any = db.engine.pool
 
     def getaddrinfo(host: str, port: int, *rest: Any, **options: Any) -> Any:
         if host != "videos.example.com":
             return real(host, port, *rest, **options)
-        found.append(db.session().in_transaction())
+        found.append(pool.checkedout() > 0)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
@@ -89,10 +93,65 @@ def test_no_transaction_is_open_while_a_videos_host_is_looked_up(
     again = send("POST", "/posts/bulk", {"posts": posts}, **headers) if key else first
 
     assert statuses(first) == statuses(again) == [201] * 3
-    assert resolving == [False, False]
+    assert resolving == [False]
     ids = [[item["post"]["id"] for item in answer.get_json()["data"]] for answer in (first, again)]
     assert ids[0] == ids[1]
     assert count(app, Post) == 3
+
+
+def of_hosts(body: Body, *hosts: str) -> Body:
+    """Return a request for a post of a video from each host."""
+    video = [{"url": f"https://{host}.example.com/film.mp4", "title": host} for host in hosts]
+    return {"posts": [body | {"video_id": None, "video": each} for each in video]}
+
+
+@pytest.mark.usefixtures("database_url")
+@pytest.mark.parametrize("query", ["", "?dry_run=true"])
+def test_hosts_are_looked_up_together(
+    send: Send, body: Body, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    all_are_asked = threading.Barrier(3, timeout=10)
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *rest: Any, **options: Any) -> Any:
+        if not host.endswith(".example.com"):
+            return real(host, port, *rest, **options)
+        all_are_asked.wait()
+        address = "127.0.0.1" if host.startswith("inner") else "93.184.216.34"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    answer = send("POST", f"/posts/bulk{query}", of_hosts(body, "a", "inner", "c"))
+
+    good = 200 if query else 201
+    assert statuses(answer) == [good, 422, good]
+    assert "video.url" in answer.get_json()["data"][1]["error"]["details"]
+
+
+def test_a_host_that_is_not_found_in_time_is_refused_and_stops_no_other(
+    app: Flask, send: Send, body: Body, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, real = threading.Event(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *rest: Any, **options: Any) -> Any:
+        if not host.endswith(".example.com"):
+            return real(host, port, *rest, **options)
+        if host.startswith("silent"):
+            over.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(lookups, "SECONDS", 1.0)
+    try:
+        answer = send("POST", "/posts/bulk", of_hosts(body, "silent", "quick", "silent-too"))
+    finally:
+        over.set()
+
+    assert statuses(answer) == [422, 201, 422]
+    (problem,) = answer.get_json()["data"][0]["error"]["details"]["video.url"]
+    assert "in time" in problem
+    assert count(app, Post) == 1
 
 
 @pytest.fixture

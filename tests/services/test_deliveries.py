@@ -86,7 +86,7 @@ def person(context: Flask) -> Person:
 
 def happen(person: Person, *types: str) -> None:
     for type_ in types:
-        Event.record(type_, workspace_id=person.workspace_id, subject_id=person.user_id, data={"n": 1})
+        Event.record(type_, workspace_id=person.workspace_id, subject_id=person.user_id, data={"targets": 1})
         db.session.flush()
     db.session.commit()
 
