@@ -94,18 +94,18 @@ def find_comment(
             return StepUnknown("Facebook does not know the post any more.")
         raise
     wanted = _plain(str(step.payload["text"]))
-    own = [
-        item
-        for item in listed
-        if _is_by(item, request.account) and _plain(text(item.get("message"))) == wanted
-    ]
-    return StepDone({"id": identifier(own[0].get("id"))}) if own else StepNotDone()
+    same = [item for item in listed if _plain(text(item.get("message"))) == wanted]
+    own = [item for item in same if _author(item) == request.account.remote_id]
+    if own:
+        return StepDone({"id": identifier(own[0].get("id"))})
+    if any(not _author(item) for item in same):
+        return StepUnknown("There is such a comment, but Facebook does not say whose it is.")
+    return StepNotDone()
 
 
-def _is_by(item: Mapping[str, Any], account: Account) -> bool:
-    """Is the comment the Page's? Where no author is told, the text alone decides."""
-    author = identifier(part(item.get("from")).get("id"))
-    return author in {"", account.remote_id}
+def _author(item: Mapping[str, Any]) -> str:
+    """Return whose the comment is; empty where Facebook does not tell."""
+    return identifier(part(item.get("from")).get("id"))
 
 
 def _plain(value: str) -> str:

@@ -36,7 +36,7 @@ SCOPES = (
     "pages_manage_engagement",
     "read_insights",
 )
-NEEDED_SCOPES = frozenset({"pages_show_list", "pages_manage_posts"})
+NEEDED_SCOPES = frozenset({"pages_show_list", "pages_read_engagement", "pages_manage_posts"})
 INSIGHTS_SCOPE = "read_insights"
 SCOPE_FOR = {
     "": frozenset({"pages_manage_posts"}),
@@ -49,9 +49,7 @@ SETTINGS = (
     Setting(
         "WEBHOOK_VERIFY_TOKEN", "", "The verify token you type in at Webhooks; any secret word.", secret=True
     ),
-    Setting(
-        "SCOPES", ",".join(SCOPES), "Permissions asked for. The first and pages_manage_posts are needed."
-    ),
+    Setting("SCOPES", ",".join(SCOPES), "Permissions asked for. The first three are needed."),
     Setting("DAILY_POSTS", "30", "Posts a Page may make in 24 hours; Meta allows 30 reels."),
     Setting(
         "AUTH_URL", f"https://www.facebook.com/{_VERSION}/dialog/oauth", "Consent dialog.", role="browser"

@@ -29,8 +29,9 @@ def flavour_of(account: Account) -> str:
 class InstagramApi:
     """The calls of one flavour for one account, with the account's token."""
 
-    def __init__(self, graph: Graph, account: Account) -> None:
+    def __init__(self, graph: Graph, account: Account, *, daily_posts: int) -> None:
         self.graph = graph
+        self.daily_posts = daily_posts  # where Instagram does not tell the account's own number
         self.account = account
         self._token = account.access_token
 
@@ -101,7 +102,7 @@ class InstagramApi:
             raise
         facts = next(iter(objects(answer.get("data"))), {})
         used, total = whole(facts.get("quota_usage")), whole(part(facts.get("config")).get("quota_total"))
-        return None if used is None else (used, rules.POSTS_PER_DAY if total is None else total)
+        return None if used is None else (used, self.daily_posts if total is None else total)
 
     # -- posts
 

@@ -21,6 +21,7 @@ from app.exceptions import (
 )
 from app.platforms._covers import Cover
 from app.platforms.base import (
+    UNTOLD,
     Option,
     PostingOptions,
     Problem,
@@ -41,9 +42,12 @@ class ErrorRow(NamedTuple):
     kind: ErrorKind
     sentence: str
     wait: timedelta | None = None
+    bucket: str = ""  # the quota whose window this closes, where that is not the account's posts
 
 
+INIT, POSTS, DRAFTS, ACTIVE = "init", "posts", "drafts", "active_accounts"
 _MINUTE = timedelta(minutes=1)
+_HALF_HOUR = timedelta(minutes=30)
 _DAY = timedelta(hours=24)
 _SCOPE = (
     "TikTok was not given the permission this needs. Reconnect the channel and allow everything asked for."
@@ -74,16 +78,18 @@ ERRORS: Mapping[str, ErrorRow] = {
     "spam_risk_too_many_posts": ErrorRow(PlatformRateLimitError, "quota", _DAILY, _DAY),
     "spam_risk_too_many_pending_share": ErrorRow(
         PlatformRateLimitError,
-        "quota",
-        "Too many drafts wait in this account's TikTok inbox. Post or discard some.",
-        _DAY,
+        "rate",  # whoever empties the inbox ends it, which may be at once
+        "Too many drafts wait in this account's TikTok inbox. Post or discard some; we look again in half an hour.",
+        _HALF_HOUR,
+        DRAFTS,
     ),
     "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED),
     "reached_active_user_cap": ErrorRow(
         PlatformRateLimitError,
         "quota",
         "TikTok's limit of accounts that may post through this installation in 24 hours is reached.",
-        _DAY,
+        timedelta(hours=1),  # places come free one by one
+        ACTIVE,
     ),
     "unaudited_client_can_only_post_to_private_accounts": ErrorRow(
         PlatformAPIError,
@@ -162,6 +168,7 @@ def row_for_status(status: int) -> ErrorRow:
 def error(row: ErrorRow, code: str, details: dict[str, Any] | None = None) -> PlatformAPIError:
     """Return the error a row describes. The platform's own words are not repeated: they may hold secrets."""
     retry_at = clock.now() + row.wait if row.wait else None
+    details = {**(details or {}), "bucket": row.bucket} if row.bucket else details
     return row.raises(
         row.sentence, details, platform="tiktok", kind=row.kind, platform_code=code, retry_at=retry_at
     )
@@ -243,10 +250,16 @@ def options(*, audited: bool) -> tuple[Option, ...]:
 
 
 def quotas(*, daily_posts: int, inits_per_minute: int) -> tuple[Quota, ...]:
-    """Return the limits we count. TikTok counts posts of other apps too, and drafts that wait by itself."""
+    """Return the limits we count. TikTok counts posts of other apps too, and drafts that wait by itself.
+
+    How many accounts may post in a day is a limit of the app, but it stops only those who have not posted that
+    day: the others' windows stay open.
+    """
     return (
-        Quota("init", inits_per_minute, _MINUTE, "channel", SOURCE, posts=False),
-        Quota("posts", daily_posts, _DAY, "channel", f"{SOURCE}; reports say 15 to 25", phase="commit"),
+        Quota(INIT, inits_per_minute, _MINUTE, "channel", SOURCE, posts=False),
+        Quota(POSTS, daily_posts, _DAY, "channel", f"{SOURCE}; reports say 15 to 25", phase="commit"),
+        Quota(DRAFTS, UNTOLD, _HALF_HOUR, "channel", f"{SOURCE}; 5 drafts may wait", posts=False),
+        Quota(ACTIVE, UNTOLD, _DAY, "channel", SOURCE, posts=False),
     )
 
 

@@ -250,8 +250,8 @@ class YouTubeApi:
                 "backendError"
             ]  # an offset that does not fit is asked for again, not the user's fault
         details: dict[str, Any] = {"operation": response.operation, "status": response.status}
-        if row.new_day:
-            details["bucket"] = _BUCKETS.get(response.operation, rules.UNITS)
+        if row.bucket or row.new_day:
+            details["bucket"] = row.bucket or _BUCKETS.get(response.operation, rules.UNITS)
         return rules.error(
             row, reason or f"http_{response.status}", details, retry_after=_retry_after(response)
         )

@@ -20,12 +20,21 @@ from app.exceptions import (
     PlatformRateLimitError,
     PlatformUploadError,
 )
-from app.platforms.base import Option, Problem, PublishRequest, Quota, Setting, TextLimit, with_defaults
+from app.platforms.base import (
+    UNTOLD,
+    Option,
+    Problem,
+    PublishRequest,
+    Quota,
+    Setting,
+    TextLimit,
+    with_defaults,
+)
 
 SOURCE = "developers.google.com/youtube/v3, 2026-11"
 PACIFIC = "America/Los_Angeles"  # where YouTube's quotas begin their day
 _DAY, _MINUTE = timedelta(hours=24), timedelta(minutes=1)
-UNITS, INSERTS = "units", "inserts"
+UNITS, INSERTS, UPLOADS = "units", "inserts", "uploads"
 UPDATE_COST, THUMBNAIL_COST, COMMENT_COST = 50, 50, 50
 
 
@@ -40,6 +49,7 @@ class ErrorRow(NamedTuple):
     sentence: str
     wait: timedelta | None = None
     new_day: bool = False
+    bucket: str = ""  # the quota whose window this closes, where that does not depend on the call
 
 
 _TOKEN = "YouTube no longer accepts this connection. Reconnect the channel."  # noqa: S105 - a sentence
@@ -50,6 +60,7 @@ _QUOTA = (
     "This installation has used up what YouTube allows its Google project for today. It begins anew at midnight, "
     "Pacific time."
 )
+_UPLOADED = "The channel has uploaded as much as YouTube allows it in a day."
 _SLOW = "YouTube asks us to slow down. We try again in a minute."
 _OWN = "YouTube had an error of its own. We try again."
 _CLOSED = "The YouTube account or channel is closed or suspended. Look in YouTube Studio for the reason."
@@ -71,6 +82,7 @@ def _media(sentence: str) -> ErrorRow:
 
 _REAUTH = ErrorRow(PlatformAuthError, "reauth", _TOKEN)
 _QUOTA_DAY = ErrorRow(PlatformRateLimitError, "quota", _QUOTA, new_day=True)
+_UPLOADS_DAY = ErrorRow(PlatformRateLimitError, "quota", _UPLOADED, _DAY, bucket=UPLOADS)
 _RATE = ErrorRow(PlatformRateLimitError, "rate", _SLOW, _MINUTE)
 _TRANSIENT = ErrorRow(PlatformAPIError, "transient", _OWN)
 _CONFIG = ErrorRow(PlatformAPIError, "config", _OFF)
@@ -94,12 +106,7 @@ ERRORS: Mapping[str, ErrorRow] = {
     "rateLimitExceeded": _RATE,
     "userRateLimitExceeded": _RATE,
     "RESOURCE_EXHAUSTED": _RATE,
-    "uploadLimitExceeded": ErrorRow(
-        PlatformRateLimitError,
-        "quota",
-        "The channel has uploaded as much as YouTube allows it in a day.",
-        _DAY,
-    ),
+    "uploadLimitExceeded": _UPLOADS_DAY,
     "invalidTitle": _content("YouTube refused the title. It needs 1 to 100 characters without < and >."),
     "invalidDescription": _content(
         "YouTube refused the description. It may have 5000 bytes, without < and >."
@@ -293,9 +300,10 @@ TEXT_LIMITS = (
 
 
 def quotas(*, inserts: int, units: int) -> tuple[Quota, ...]:
-    """Return the limits we count: both of the Google project, which is the whole installation."""
+    """Return the limits: two of the Google project, which is the whole installation, and each channel's own."""
     return (
         Quota(INSERTS, inserts, _DAY, "app", SOURCE, timezone=PACIFIC),
+        Quota(UPLOADS, UNTOLD, _DAY, "channel", SOURCE, posts=False),
         Quota(UNITS, units, _DAY, "app", SOURCE, timezone=PACIFIC, posts=False),
     )
 

@@ -61,15 +61,16 @@ from app.platforms._results import (
 from app.platforms.http import HttpClient
 
 __all__ = [
-    "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "Cover", "HandleDead", "LocateResult", "Login",
-    "NotCommitted", "NotStaged", "Notice", "Option", "Pending", "PlannedStep", "PostingOptions", "PreparedCommit",
-    "Problem", "Published", "Purpose", "Received", "Rejected", "RemoteAccount", "Staged", "Stats", "StepDone",
-    "StepKind", "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Thumbnail", "Tokens", "Unknown", "Wait",
-    "cover_problem", "option_problems", "text_problem", "with_defaults",
+    "UNTOLD", "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "Cover", "HandleDead",
+    "LocateResult", "Login", "NotCommitted", "NotStaged", "Notice", "Option", "Pending", "PlannedStep",
+    "PostingOptions", "PreparedCommit", "Problem", "Published", "Purpose", "Received", "Rejected", "RemoteAccount",
+    "Staged", "Stats", "StepDone", "StepKind", "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Thumbnail",
+    "Tokens", "Unknown", "Wait", "cover_problem", "option_problems", "text_problem", "with_defaults",
 ]  # fmt: skip
 
 Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
 Guarantee = Literal["resumable", "keyed", "listable", "opaque"]
+UNTOLD = 1_000_000_000  # a quota's limit where the platform tells none: more than anybody uses
 
 GUARANTEES: dict[Guarantee, str] = {
     "resumable": "Exactly once: the platform keeps a handle of each upload that tells what became of it.",
@@ -168,6 +169,7 @@ class Quota:
     its first use. Windows of an hour or less are rates, longer ones quotas (`if_over_quota` decides).
     `posts`: one unit is one post, so that scheduling can say when a day is promised away.
     An error that says that it is used up names it in its details as `bucket`; then nobody else runs into it.
+    `limit` UNTOLD: the platform counts by itself and tells no number; only its word closes the window.
     """
 
     bucket: str

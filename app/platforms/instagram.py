@@ -85,7 +85,6 @@ class Instagram(Platform):
     cover = rules.COVER
     text_limits = rules.TEXT_LIMITS
     options = rules.OPTIONS
-    quotas = rules.QUOTAS
     logins = rules.LOGINS
     step_kinds = rules.STEP_KINDS
     scope_for = rules.SCOPE_FOR
@@ -97,6 +96,7 @@ class Instagram(Platform):
 
     def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
         super().__init__(config, http)
+        self.quotas = rules.quotas(config["DAILY_POSTS"])
         facebook = Graph(
             http,
             config,
@@ -135,11 +135,7 @@ class Instagram(Platform):
             raise PlatformAuthError("This consent was not begun here. Connect again.", platform=self.name)
         by = self._instagram_login if login == rules.INSTAGRAM else self._facebook_login
         tokens = by.exchange(params)
-        if rules.PUBLISH[login] not in tokens.scopes:
-            message = (
-                "You did not allow posting videos, so nothing can be posted. Connect again and allow it."
-            )
-            raise PlatformAuthError(message, platform=self.name, platform_code="scope_not_authorized")
+        rules.check_scopes(login, tokens.scopes)
         return tokens
 
     def refresh(self, refresh_token: str) -> Tokens:
@@ -389,7 +385,7 @@ class Instagram(Platform):
         return _meta_callbacks.receive(callback, app_secrets=secrets_, verify_token=token)
 
     def api(self, account: Account) -> InstagramApi:
-        return InstagramApi(self._graphs[flavour_of(account)], account)
+        return InstagramApi(self._graphs[flavour_of(account)], account, daily_posts=self.quotas[0].limit)
 
     def _profile_url(self, username: str) -> str:
         return f"{self._web()}/{quote(username, safe='')}/"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import app.platforms as package
 from app.exceptions import PlatformValidationError
 from app.platforms._addresses import is_loopback
-from app.platforms.base import GUARANTEES, Login, Platform, PlatformConfig, Setting
+from app.platforms.base import GUARANTEES, UNTOLD, Login, Platform, PlatformConfig, Setting
 from app.platforms.http import Call, HttpClient
 
 CALLBACK_PATH = "/api/v1/connections/callback"  # one for all platforms: `state` tells which consent came back
@@ -127,7 +127,7 @@ class Registry:
                 "video": _plain(platform.post_types),
                 "cover": _plain(platform.cover) if platform.cover else None,
                 "texts": [_plain(limit) for limit in platform.text_limits],
-                "quotas": [_plain(quota) for quota in platform.quotas],
+                "quotas": [_plain(quota) for quota in platform.quotas if quota.limit != UNTOLD],
             },
         }
 

@@ -213,9 +213,12 @@ class TikTok(TikTokAccount):
         source = {"source": "FILE_UPLOAD", "video_size": request.source.size}
         source |= {"chunk_size": cut.chunk_size, "total_chunk_count": cut.chunks}
         path, body, token = INBOX_INIT, {"source_info": source}, request.account.access_token
+        buckets = [rules.ACTIVE, rules.DRAFTS, rules.INIT]
         if self._mode(request) == rules.DIRECT:
             path, body = DIRECT_INIT, body | {"post_info": rules.post_info(request)}
-        request.reserve("init", 1)
+            buckets.remove(rules.DRAFTS)
+        for bucket in buckets:
+            request.reserve(bucket, 1)
         asked_at = clock.now().timestamp()
         data = self.api.call(path, token, operation="init", json=body)
         publish_id = oauth.text(data, "publish_id", "init", platform=self.name)

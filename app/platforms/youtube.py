@@ -179,6 +179,7 @@ class YouTube(YouTubeLastChunk):
         """Begin a session. The units of the update are taken with it: the commit cannot ask for them."""
         self.needs(request.account, rules.MAY_UPLOAD)
         mode = BY_UPDATE if self.may(request.account, rules.MAY_CHANGE) else BY_LAST_CHUNK
+        request.reserve(rules.UPLOADS, 1)
         if mode == BY_UPDATE:
             request.reserve(rules.UNITS, rules.UPDATE_COST)
         request.reserve(rules.INSERTS, 1)

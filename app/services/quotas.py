@@ -24,7 +24,7 @@ from app.exceptions import PlatformAPIError, PlatformRateLimitError
 from app.extensions import db
 from app.models import QuotaWindow, Target
 from app.models.limits import QuotaKey, QuotaUse
-from app.platforms.base import Platform, Quota
+from app.platforms.base import UNTOLD, Platform, Quota
 from app.services.platforms import registry
 from app.services.publishing import Loaded
 
@@ -177,9 +177,11 @@ def _scope(quota: Quota, channel_id: uuid.UUID) -> str:
 
 def _used_up(platform: Platform, quota: Quota, ends_at: datetime) -> PlatformRateLimitError:
     whose = "this channel" if quota.scope == "channel" else "the whole installation"
+    limit = None if quota.limit == UNTOLD else quota.limit
+    shown = quota.bucket if limit is None else f"{quota.bucket}: {limit}"
     return PlatformRateLimitError(
-        f"What {platform.label} allows {whose} for now is used up ({quota.bucket}: {quota.limit}).",
-        {"bucket": quota.bucket, "limit": quota.limit, "scope": quota.scope},
+        f"What {platform.label} allows {whose} for now is used up ({shown}).",
+        {"bucket": quota.bucket, "limit": limit, "scope": quota.scope},
         platform=platform.name,
         kind="rate" if quota.window <= RATE else "quota",
         platform_code=OWN,
@@ -264,11 +266,12 @@ def left() -> dict[tuple[str, str], int]:
         for adapter in adapters
         if adapter.configured(adapter.config.settings)
         for quota in adapter.quotas
-        if quota.scope == "app"
+        if quota.scope == "app" and quota.limit != UNTOLD
     }
+    is_told = (QuotaWindow.maximum != UNTOLD) | (QuotaWindow.used >= QuotaWindow.maximum)
     rows = db.session.execute(
         select(QuotaWindow.platform, QuotaWindow.bucket, func.min(QuotaWindow.maximum - QuotaWindow.used))
-        .where(QuotaWindow.starts_at <= now, QuotaWindow.ends_at > now)
+        .where(QuotaWindow.starts_at <= now, QuotaWindow.ends_at > now, is_told)
         .group_by(QuotaWindow.platform, QuotaWindow.bucket)
     )
     return unused | {(platform, bucket): units for platform, bucket, units in rows}

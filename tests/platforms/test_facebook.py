@@ -299,6 +299,14 @@ def consented(platform: Platform) -> Tokens:
     return platform.exchange(params=params, verifier="")
 
 
+@pytest.mark.parametrize("scope", ["pages_show_list", "pages_read_engagement", "pages_manage_posts"])
+def test_a_consent_without_what_every_post_needs_is_refused(make_registry: RegistryMaker, scope: str) -> None:
+    few = ",".join(name for name in rules.SCOPES if name != scope)
+    with pytest.raises(PlatformAuthError) as refused:
+        consented(make_registry(FACEBOOK_SCOPES=few).get("facebook"))
+    assert refused.value.details == {"missing": [scope]}
+
+
 def test_each_page_is_offered_with_its_own_token(facebook: Platform) -> None:
     tokens = consented(facebook)
     pages = facebook.accounts(tokens)

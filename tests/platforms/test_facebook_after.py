@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from app.platforms.base import (
     PublishRequest,
     StepDone,
     StepNotDone,
+    StepUnknown,
 )
 from tests.platforms.conftest import RegistryMaker
 from tests.platforms.sources import MemorySource, make_request, some_bytes
@@ -53,6 +55,27 @@ def test_a_first_comment_whose_answer_is_lost_is_found_by_asking(
     assert lost.value.kind == "ambiguous"
     assert isinstance(after, StepDone)
     assert [comment["text"] for comment in sim.comments(platform="facebook")] == ["Look!"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ([{"id": "7", "message": "Look!"}], StepUnknown),
+        ([{"id": "7", "message": "Look!", "from": {"id": "another"}}], StepNotDone),
+        ([{"id": "7", "message": "Another text"}], StepNotDone),
+        ([{"id": "7", "message": "Look!"}, {"id": "8", "message": "Look!", "from": "own"}], StepDone),
+    ],
+    ids=["author untold", "a stranger's", "other words", "ours beside it"],
+)
+def test_a_comment_of_an_untold_author_is_neither_taken_for_ours_nor_passed_over(
+    facebook: Platform, request_: PublishRequest, sim: Sim, listed: list[dict[str, Any]], found: type
+) -> None:
+    asked = published(facebook, replace(request_, options={"first_comment": "Look!"}))
+    (step,) = facebook.plan_steps(asked, {})
+    page = {"id": asked.account.remote_id}
+    rows = [row | ({"from": page} if row.get("from") == "own" else {}) for row in listed]
+    sim.fault("facebook.comments", "status", status=200, body={"data": rows})
+    assert isinstance(facebook.locate_step(asked, step), found)
 
 
 def test_a_thumbnail_becomes_the_cover(facebook: Platform, request_: PublishRequest, sim: Sim) -> None:

@@ -125,11 +125,42 @@ def test_an_account_whose_page_gives_no_right_to_post_is_not_offered(instagram: 
     assert [account.username for account in accounts] == ["sandbox_creator"]
 
 
-@pytest.mark.parametrize("login", [rules.FACEBOOK, rules.INSTAGRAM])
-def test_a_consent_without_posting_is_refused(make_registry: RegistryMaker, login: str) -> None:
-    few = {"INSTAGRAM_FACEBOOK_SCOPES": "instagram_basic", "INSTAGRAM_SCOPES": "instagram_business_basic"}
-    with pytest.raises(PlatformAuthError, match="did not allow posting"):
-        consented(make_registry(**few).get("instagram"), login)
+@pytest.mark.parametrize(
+    ("login", "scope"),
+    [
+        (rules.FACEBOOK, "instagram_basic"),
+        (rules.FACEBOOK, "instagram_content_publish"),
+        (rules.FACEBOOK, "pages_show_list"),
+        (rules.FACEBOOK, "pages_read_engagement"),
+        (rules.INSTAGRAM, "instagram_business_basic"),
+        (rules.INSTAGRAM, "instagram_business_content_publish"),
+    ],
+)
+def test_a_consent_without_what_every_post_needs_is_refused(
+    make_registry: RegistryMaker, login: str, scope: str
+) -> None:
+    setting = {rules.FACEBOOK: "FACEBOOK_SCOPES", rules.INSTAGRAM: "SCOPES"}[login]
+    (asked,) = (spec.default for spec in rules.SETTINGS if spec.name == setting)
+    few = ",".join(name for name in asked.split(",") if name != scope)
+    with pytest.raises(PlatformAuthError, match="did not allow what posting needs") as refused:
+        consented(make_registry(**{f"INSTAGRAM_{setting}": few}).get("instagram"), login)
+    assert refused.value.details == {"missing": [scope]}
+
+
+def test_the_posts_of_a_day_are_a_setting(make_registry: RegistryMaker) -> None:
+    instagram = make_registry(INSTAGRAM_DAILY_POSTS="100").get("instagram")
+    assert [(quota.bucket, quota.limit) for quota in instagram.quotas] == [
+        ("publishes", 100),
+        ("containers", 400),
+    ]
+
+
+@pytest.mark.parametrize("value", ["0", "many", "-1", "1000001", "5.5"])
+def test_posts_of_a_day_that_are_no_number_are_refused_by_name(
+    make_registry: RegistryMaker, value: str
+) -> None:
+    with pytest.raises(ValueError, match="INSTAGRAM_DAILY_POSTS"):
+        make_registry(INSTAGRAM_DAILY_POSTS=value)
 
 
 def test_a_code_is_good_once(instagram: Platform) -> None:

@@ -135,12 +135,35 @@ def test_a_staging_that_finds_the_draft_delivered_never_begins_again(
     assert len(sim.requests(operation="tiktok.inbox_init")) == 1
 
 
-def test_the_sixth_waiting_draft_is_a_quota(unaudited: Platform, sim: Sim, draft: PublishRequest) -> None:
+def test_the_sixth_waiting_draft_waits_for_room_in_the_inbox(
+    unaudited: Platform, sim: Sim, draft: PublishRequest
+) -> None:
     for _ in range(5):
         post(unaudited, draft)
     with pytest.raises(PlatformRateLimitError) as refused:
         unaudited.stage(draft, None, Saved())
-    assert (refused.value.kind, refused.value.platform_code) == ("quota", "spam_risk_too_many_pending_share")
+    error = refused.value
+    assert (error.kind, error.platform_code) == ("rate", "spam_risk_too_many_pending_share")
+    assert error.details["bucket"] == "drafts"
+    assert error.retry_at is not None and error.retry_at <= clock.now() + timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("options", "buckets"),
+    [
+        ({"mode": "inbox"}, ["active_accounts", "drafts", "init"]),
+        ({"mode": "direct", "privacy_level": "SELF_ONLY"}, ["active_accounts", "init"]),
+    ],
+)
+def test_only_a_draft_asks_for_room_in_the_inbox(
+    unaudited: Platform, sim: Sim, draft: PublishRequest, options: dict[str, str], buckets: list[str]
+) -> None:
+    sim.account("sandbox_creator", private=True)
+    asked: list[str] = []
+    unaudited.stage(
+        replace(draft, options=options, reserve=lambda bucket, _cost: asked.append(bucket)), None, Saved()
+    )
+    assert asked == buckets
 
 
 @pytest.mark.parametrize(

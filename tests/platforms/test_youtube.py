@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -167,6 +167,22 @@ def test_a_used_up_quota_returns_at_the_next_pacific_midnight(
         youtube.stage(request_, None, Saved())
     assert (used_up.value.kind, used_up.value.details["bucket"]) == ("quota", "inserts")
     assert used_up.value.retry_at == rules.next_day()
+
+
+def test_a_channel_that_uploaded_too_much_is_closed_for_a_day_and_others_are_not(
+    youtube: Platform, request_: PublishRequest, sim: Sim
+) -> None:
+    told = {"code": 400, "errors": [{"reason": "uploadLimitExceeded"}]}
+    sim.fault("youtube.session", "status", status=400, body={"error": told})
+    asked: list[str] = []
+    reserving = replace(request_, reserve=lambda bucket, _cost: asked.append(bucket))
+    with pytest.raises(PlatformRateLimitError) as used_up:
+        youtube.stage(reserving, None, Saved())
+    (quota,) = (quota for quota in youtube.quotas if quota.bucket == used_up.value.details["bucket"])
+    assert (quota.bucket, quota.scope) == ("uploads", "channel")
+    assert asked == ["uploads", "units", "inserts"]
+    assert used_up.value.retry_at is not None
+    assert used_up.value.retry_at - clock.now() > timedelta(hours=23)
 
 
 @pytest.mark.parametrize(

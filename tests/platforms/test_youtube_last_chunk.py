@@ -149,7 +149,7 @@ def test_the_commit_goes_ahead_when_the_session_cannot_be_asked_in_time(
 def test_no_update_is_paid_for(youtube: Platform, request_: PublishRequest) -> None:
     taken: list[tuple[str, int]] = []
     staged(youtube, replace(request_, reserve=lambda bucket, cost: taken.append((bucket, cost))))
-    assert taken == [("inserts", 1)]
+    assert taken == [("uploads", 1), ("inserts", 1)]
 
 
 def test_an_account_that_may_not_upload_is_told_before_anything_is_sent(

@@ -116,7 +116,7 @@ def test_the_units_of_the_commit_are_taken_before_the_upload_begins(
 ) -> None:
     taken: list[tuple[str, int]] = []
     staged(youtube, replace(request_, reserve=lambda bucket, cost: taken.append((bucket, cost))))
-    assert taken == [("units", 50), ("inserts", 1), ("units", 1)]
+    assert taken == [("uploads", 1), ("units", 50), ("inserts", 1), ("units", 1)]
 
 
 def test_nothing_is_sent_when_our_own_count_is_used_up(
