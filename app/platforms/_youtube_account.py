@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from app.exceptions import PlatformAPIError, PlatformAuthError
+from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms import oauth
 from app.platforms._youtube_api import YouTubeApi
@@ -124,7 +125,7 @@ class YouTubeAccount(Platform):
         """Raise the typed error unless one of these permissions was given."""
         if not self.may(account, scopes):
             code = "insufficientPermissions"
-            raise rules.error(rules.ERRORS[code], code, {"needed": sorted(scopes)})
+            raise errors.error(errors.ERRORS[code], code, {"needed": sorted(scopes)})
 
     # -- afterwards
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.exceptions import PlatformAPIError
+from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms._covers import Cover
 from app.platforms._youtube_account import YouTubeAccount
@@ -47,12 +48,12 @@ class YouTubeAfter(YouTubeAccount):
     def refused(self, video: Video) -> PlatformAPIError | None:
         """Return why YouTube does not show this video, or None."""
         if video.upload_status == "rejected":
-            row = rules.REJECTIONS.get(video.reason, rules.REFUSED)
+            row = errors.REJECTIONS.get(video.reason, errors.REFUSED)
         elif video.upload_status == "failed" or video.processing in ("failed", "terminated"):
-            row = rules.FAILURES.get(video.reason, rules.UNUSABLE)
+            row = errors.FAILURES.get(video.reason, errors.UNUSABLE)
         else:
             return None
-        return rules.error(row, video.reason[:64] or video.upload_status)
+        return errors.error(row, video.reason[:64] or video.upload_status)
 
     def permalink(self, request: PublishRequest, video_id: str) -> str:
         base = self.config["WEB_URL"].rstrip("/")

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from app.exceptions import PlatformAPIError
+from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms import oauth
 from app.platforms._transport import RequestBody
@@ -119,7 +120,7 @@ class YouTubeApi:
         items = self.listed("channels", token, operation="channels", query={"part": parts, "mine": "true"})
         if not items:
             code = "youtubeSignupRequired"
-            raise rules.error(rules.ERRORS[code], code)
+            raise errors.error(errors.ERRORS[code], code)
         return items[0]
 
     def videos(self, token: str, ids: Sequence[str], *, deadline: float = API_DEADLINE) -> dict[str, Video]:
@@ -244,15 +245,15 @@ class YouTubeApi:
     def refusal(self, response: Response) -> PlatformAPIError:
         """Return the typed error of an answer: by its reason, else by its HTTP status."""
         reason = _reason(response)
-        row = rules.ERRORS.get(reason or "") or rules.row_for_status(response.status)
+        row = errors.ERRORS.get(reason or "") or errors.row_for_status(response.status)
         if response.status >= 500 or (response.operation in ("chunk", "ask") and row.kind == "content"):
-            row = rules.ERRORS[
+            row = errors.ERRORS[
                 "backendError"
             ]  # an offset that does not fit is asked for again, not the user's fault
         details: dict[str, Any] = {"operation": response.operation, "status": response.status}
         if row.bucket or row.new_day:
             details["bucket"] = row.bucket or _BUCKETS.get(response.operation, rules.UNITS)
-        return rules.error(
+        return errors.error(
             row, reason or f"http_{response.status}", details, retry_after=_retry_after(response)
         )
 
@@ -281,7 +282,7 @@ def _reason(response: Response) -> str | None:
         return None
     words = [text(item.get("reason")) for item in objects(error, "errors") or []]
     words += [text(item.get("reason")) for item in objects(error, "details") or []]
-    known = next((word for word in words if word in rules.ERRORS), None)
+    known = next((word for word in words if word in errors.ERRORS), None)
     word = known or next(iter(words), "") or text(error.get("status"))
     return word if _WORD.fullmatch(word) else None
 

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from app import clock
 from app.exceptions import PlatformAPIError
+from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms._youtube_after import YouTubeAfter
 from app.platforms._youtube_api import GONE_STATUS, SessionState, doubt
@@ -91,7 +92,7 @@ class YouTubeLastChunk(YouTubeAfter):
 
     def _published_whole(self, request: PublishRequest, video: Video) -> Published:
         if video.is_private and rules.wanted_privacy(request) != rules.PRIVATE:
-            raise rules.error(rules.KEPT_PRIVATE, "privacy_not_changed", {"video_id": video.id})
+            raise errors.error(errors.KEPT_PRIVATE, "privacy_not_changed", {"video_id": video.id})
         return self._published(request, video.id)
 
     def _locate_upload(self, request: PublishRequest, upload: Upload) -> LocateResult:

@@ -5,9 +5,9 @@ video as private and waits until YouTube has processed it, `commit` sets the wan
 back. A private video left over is nobody's post. Where only uploading was permitted the last chunk publishes
 instead: the session is begun with the wanted privacy, `commit` sends the last chunk, the session is asked.
 
-Rules, options and the tables of errors are in `_youtube_rules.py`, the calls in `_youtube_api.py`, the handle in
-`_youtube_upload.py`, what needs no post in `_youtube_account.py`, what follows one in `_youtube_after.py`, the commit
-by the last chunk in `_youtube_last_chunk.py`.
+Rules and options are in `_youtube_rules.py`, the tables of errors in `_youtube_errors.py`, the calls in
+`_youtube_api.py`, the handle in `_youtube_upload.py`, what needs no post in `_youtube_account.py`, what follows one in
+`_youtube_after.py`, the commit by the last chunk in `_youtube_last_chunk.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformRateLimitError, StorageError
+from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms._youtube_api import API_DEADLINE, GONE_STATUS, SessionState, doubt
 from app.platforms._youtube_last_chunk import LIST_POLL, YouTubeLastChunk
@@ -139,7 +140,7 @@ class YouTube(YouTubeLastChunk):
             return self.locate(request, handle)
         video = self.api.video(request.account.access_token, video_id)
         if video is None or video.is_gone:
-            return Rejected(rules.error(rules.REMOVED, rules.GONE))
+            return Rejected(errors.error(errors.REMOVED, errors.GONE))
         refused = self.refused(video)
         return Rejected(refused) if refused else self._published(request, video_id)
 
@@ -179,7 +180,7 @@ class YouTube(YouTubeLastChunk):
         """Begin a session. The units of the update are taken with it: the commit cannot ask for them."""
         self.needs(request.account, rules.MAY_UPLOAD)
         mode = BY_UPDATE if self.may(request.account, rules.MAY_CHANGE) else BY_LAST_CHUNK
-        request.reserve(rules.UPLOADS, 1)
+        request.reserve(errors.UPLOADS, 1)
         if mode == BY_UPDATE:
             request.reserve(rules.UNITS, rules.UPDATE_COST)
         request.reserve(rules.INSERTS, 1)
@@ -327,5 +328,5 @@ class YouTube(YouTubeLastChunk):
         if video is None or not video.privacy:
             raise doubt("YouTube did not say who may see the video; we ask what became of it.")
         if video.is_private and rules.wanted_privacy(request) != rules.PRIVATE:
-            raise rules.error(rules.KEPT_PRIVATE, "privacy_not_changed", {"video_id": video_id})
+            raise errors.error(errors.KEPT_PRIVATE, "privacy_not_changed", {"video_id": video_id})
         return self._published(request, video_id)

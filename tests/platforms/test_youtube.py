@@ -13,6 +13,7 @@ import time_machine
 
 from app import clock
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError
+from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms.base import (
     Platform,
@@ -145,11 +146,11 @@ def test_settings_that_cannot_work_are_refused_by_name(
 # -- errors
 
 
-@pytest.mark.parametrize("reason", sorted(rules.ERRORS))
+@pytest.mark.parametrize("reason", sorted(errors.ERRORS))
 def test_each_reason_is_an_error_of_its_row(
     youtube: Platform, request_: PublishRequest, sim: Sim, reason: str
 ) -> None:
-    row = rules.ERRORS[reason]
+    row = errors.ERRORS[reason]
     told = {"code": 403, "message": "prose with secret", "errors": [{"reason": reason}]}
     sim.fault("youtube.session", "status", status=403, body={"error": told})
     with pytest.raises(row.raises) as refused:
@@ -166,7 +167,7 @@ def test_a_used_up_quota_returns_at_the_next_pacific_midnight(
     with pytest.raises(PlatformRateLimitError) as used_up:
         youtube.stage(request_, None, Saved())
     assert (used_up.value.kind, used_up.value.details["bucket"]) == ("quota", "inserts")
-    assert used_up.value.retry_at == rules.next_day()
+    assert used_up.value.retry_at == errors.next_day()
 
 
 def test_a_channel_that_uploaded_too_much_is_closed_for_a_day_and_others_are_not(
@@ -194,7 +195,7 @@ def test_a_channel_that_uploaded_too_much_is_closed_for_a_day_and_others_are_not
 )
 def test_the_quota_day_is_los_angeles_day(now: str, midnight: str) -> None:
     with time_machine.travel(datetime.fromisoformat(now), tick=False):
-        assert rules.next_day() == datetime.fromisoformat(midnight).astimezone(UTC)
+        assert errors.next_day() == datetime.fromisoformat(midnight).astimezone(UTC)
 
 
 # -- consent
