@@ -13,12 +13,13 @@ from typing import Any
 
 from tests.rig import FACTOR
 
-DEATHS = 50  # a row is hit far more often here than in life, so workers may die over it more often, too
+DEATHS = 50  # a row is hit far more often here than in life, so more workers and calls may die over it
 
 
 def pace() -> None:
     """Divide by the factor what is no setting: pauses before retries, deadlines of calls, the herd's restarts."""
     from app.domain import retry
+    from app.platforms import registry
     from app.platforms.http import HttpClient
     from app.services import claimed_steps, credentials, dispatch
     from jobs import workers
@@ -32,6 +33,8 @@ def pace() -> None:
 
     HttpClient.request = request  # type: ignore[method-assign]
     workers.RESTART_SECONDS = (0.05, 0.1, 0.2, 0.4)
+    for adapter in registry.classes().values():
+        adapter.max_repeats = None if adapter.max_repeats is None else DEATHS
     dispatch.MAX_DEATHS, dispatch.QUEUE_ROOM = DEATHS, 10
     credentials.LEASE /= FACTOR
     credentials.JUST_RENEWED /= FACTOR * 25  # tokens end here every few seconds

@@ -34,6 +34,9 @@ class SandboxSettings:
     instagram_quota: int = 50  # posts an Instagram account may make in 24 h, while `rate_limits` hold
     instagram_code_answer: str = "data"  # data | flat: how Instagram Login answers a code
     instagram_login_rupload: bool = False  # whether uploads work with Instagram Login; reports differ
+    app_usage: float = 1.0  # percent of its calls that Meta says the app has used
+    account_usage: float = 1.0  # the same of each account
+    regain_minutes: int = 0  # until when Meta says that it takes the account's calls again
     list_lag_seconds: float = 0.0  # how long a new YouTube video is missing from answers and from the list
     comment_lag_seconds: float = 0.0  # how long a new comment is missing from the lists of comments
     upload_session_seconds: float = 604_800.0  # YouTube's upload sessions

@@ -33,6 +33,7 @@ class EventData(TypedDict, total=False):
     kind: str
     message: str
     platform: str
+    platform_code: str
     reason: str
     role: str
     status: str

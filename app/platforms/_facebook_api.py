@@ -88,11 +88,18 @@ class FacebookApi:
             http, config, config["GRAPH_BASE"], label="Facebook", tables=rules.TABLES, app_secret=secret
         )
         self.video_host = Graph(
-            http, config, config["VIDEO_BASE"], label="Facebook", tables=rules.TABLES, app_secret=secret
+            http,
+            config,
+            config["VIDEO_BASE"],
+            label="Facebook",
+            tables=rules.TABLES,
+            app_secret=secret,
+            room=self.graph.room,
         )
 
     def start(self, request: PublishRequest, kind: str) -> Upload:
         """Announce a video; nothing is seen of it before it is finished."""
+        self.graph.count_calls(request)
         asked_at, size = clock.now().timestamp(), request.source.size
         if kind == "reel":
             answer = self._phase(request, "reel", {"upload_phase": "start"}, operation="start")
@@ -106,6 +113,7 @@ class FacebookApi:
 
     def send_rest(self, request: PublishRequest, upload: Upload, on_stretch: Callable[[int], None]) -> None:
         """Send a reel's bytes from `upload.uploaded` on in one request; see PatientBody."""
+        self.graph.check_room(request.account.access_token)
         with stream(request.source, upload.uploaded, upload.size) as body:
             patient = PatientBody(body, on_stretch)
             token, start = request.account.access_token, upload.uploaded
@@ -113,6 +121,7 @@ class FacebookApi:
 
     def send_part(self, request: PublishRequest, upload: Upload) -> Upload:
         """Send the part of a video that Facebook wants next; it says what it wants then."""
+        self.graph.check_room(request.account.access_token)
         with stream(request.source, upload.uploaded, upload.wanted) as inner:
             form = {
                 "upload_phase": "transfer",

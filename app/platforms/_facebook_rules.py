@@ -14,7 +14,7 @@ from typing import Any
 from app.domain.video_spec import VideoFacts, VideoSpec
 from app.exceptions import PlatformUploadError
 from app.platforms._covers import Cover
-from app.platforms._meta_rules import Row, Tables, passing, rate, refused
+from app.platforms._meta_rules import Row, Tables, blocked, call_quotas, passing, rate, refused
 from app.platforms.base import (
     Option,
     Problem,
@@ -140,7 +140,8 @@ def quotas(daily_posts: str) -> tuple[Quota, ...]:
     """
     if not daily_posts.isdigit() or not 0 < int(daily_posts) <= 1_000_000:
         raise ValueError(f"FACEBOOK_DAILY_POSTS must be a whole number above 0, found {daily_posts!r}.")
-    return (Quota("posts", int(daily_posts), timedelta(hours=24), "channel", SOURCE, phase="commit"),)
+    posts = Quota("posts", int(daily_posts), timedelta(hours=24), "channel", SOURCE, phase="commit")
+    return (posts, *call_quotas("app_calls"))
 
 
 _UNUSABLE = "{label} cannot use this video file. MP4 with H.264 and AAC is the safest."
@@ -164,15 +165,21 @@ TABLES = Tables(
             timedelta(minutes=30), "{label} finds that this Page posts too fast. We try again later."
         ),
         1404006: refused("account", "{label} wants a security check of this Page. Look there."),
-        1404078: refused("account", "This Page needs Page Publishing Authorization. Complete it at {label}."),
+        1404078: blocked(
+            "This Page needs Page Publishing Authorization. Complete it at {label}, then resume the channel."
+        ),
         1404102: refused("content", "{label} says that this breaks its standards. Change the post."),
-        1404112: refused("account", "{label} has limited this account for some days. Look there."),
+        1404112: blocked(
+            "{label} has limited this account for some days. Look there, then resume the channel."
+        ),
         1346003: refused("content", "{label} takes this for abusive. Change the post."),
         1349125: refused("content", "{label} does not take this content. Change the post."),
         1609008: refused("content", "{label} does not take the links in this text. Remove them."),
         2061006: refused("content", "{label} cannot use an address in this text. Remove it."),
         2069019: _media(_UNUSABLE),
-        4854002: refused("account", "{label} wants you to confirm your identity. Do that there."),
+        4854002: blocked(
+            "{label} wants you to confirm your identity. Do that there, then resume the channel."
+        ),
     },
     codes={
         382: _media("{label} finds this video too small."),

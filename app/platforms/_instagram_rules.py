@@ -15,7 +15,7 @@ from app import clock
 from app.domain.video_spec import VideoSpec
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError, PlatformUploadError
 from app.platforms._covers import Cover
-from app.platforms._meta_rules import Row, Tables, passing, refused
+from app.platforms._meta_rules import Row, Tables, blocked, call_quotas, passing, refused
 from app.platforms.base import Login, Option, Problem, PublishRequest, Quota, Setting, StepKind, TextLimit
 
 SOURCE = "developers.facebook.com, Instagram Platform, content publishing, 2026-11"
@@ -139,6 +139,7 @@ VIDEO = VideoSpec(
 )
 POST_TYPES = {"reel": VIDEO}
 _DAY = timedelta(hours=24)
+OWN_APP_CALLS = "own_app_calls"  # of the app of Instagram Login, which is another one
 FIRST_COMMENT = "first_comment"
 STEP_KINDS = (StepKind(FIRST_COMMENT, "First comment", repeatable=False),)
 
@@ -151,6 +152,7 @@ def quotas(daily_posts: str) -> tuple[Quota, ...]:
     return (
         Quota("publishes", int(daily_posts), _DAY, "channel", SOURCE, phase="commit"),
         Quota("containers", 400, _DAY, "channel", SOURCE, posts=False),
+        *call_quotas("app_calls", OWN_APP_CALLS),
     )
 
 
@@ -222,7 +224,8 @@ _COVER = (
     "Instagram refused the cover image. It must be a JPEG of at most 8 MB. Use a frame of the video instead."
 )
 _ACCOUNT = (
-    "Instagram restricts this account at present. Open the Instagram app, follow what it asks, post later."
+    "Instagram restricts this account at present. Open the Instagram app, follow what it asks, then resume the "
+    "channel."
 )
 _LOST = "Instagram does not know this upload any more. We upload the video again."
 NEW_UPLOAD = frozenset(
@@ -257,12 +260,14 @@ SUBCODES: Mapping[int, Row] = {
         "This Instagram account has reached its posts for 24 hours. Post later.",
         timedelta(hours=1),  # a rolling window: places come free one by one
     ),
-    2207050: refused("account", _ACCOUNT),
+    2207050: blocked(_ACCOUNT),
     2207051: Row(
         PlatformAPIError,
         "account",
-        "Instagram blocked this as suspected spam. Post nothing from this account for some hours.",
+        "Instagram blocked this as suspected spam. Post nothing from this account for some hours, then resume the "
+        "channel.",
         doubtful=True,  # the post was live in a proven case
+        blocks=True,
     ),
     2207052: passing("Instagram could not fetch the video from this installation. We try again."),
     2207053: passing(_AGAIN),
@@ -318,7 +323,7 @@ def _error(row: Row, cause: int) -> PlatformAPIError:
     code = f"container/{cause}" if cause else "container"
     retry_at = clock.now() + row.wait if row.wait else None
     return row.raises(
-        row.sentence, platform="instagram", kind=row.kind, platform_code=code, retry_at=retry_at
+        row.sentence, row.facts, platform="instagram", kind=row.kind, platform_code=code, retry_at=retry_at
     )
 
 

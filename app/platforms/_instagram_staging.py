@@ -45,6 +45,7 @@ class Staging:
         is_new = not container.id
         if is_new:
             container = self._create(request, api, container, save)
+            api.graph.check_room(request.account.access_token)
         if not container.has_all_bytes:
             container, status = self._fill(request, api, container, save, is_new=is_new), ""
             if request.should_yield():
@@ -102,6 +103,7 @@ class Staging:
     def _create(self, request: PublishRequest, api: InstagramApi, before: Container, save: Save) -> Container:
         fields, size = self._fields(request), request.source.size
         request.reserve("containers", 1)
+        api.graph.count_calls(request)
         now = clock.now().timestamp()
         try:
             container_id, uri = api.create(fields)

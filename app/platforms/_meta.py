@@ -14,9 +14,11 @@ from typing import Any
 from app import clock
 from app.exceptions import PlatformAPIError
 from app.platforms import _meta_rules as rules
+from app.platforms import _meta_usage as usage
 from app.platforms._meta_rules import Row, Tables
+from app.platforms._meta_usage import Room
 from app.platforms._transport import RequestBody
-from app.platforms.base import PlatformConfig
+from app.platforms.base import PlatformConfig, PublishRequest
 from app.platforms.http import AnswerLost, HttpClient, Line, Response
 
 API_DEADLINE = 20.0  # seconds for one call without a file
@@ -28,7 +30,8 @@ class Graph:
     """One host of the Graph API, version included. Every method may raise what HttpClient and `refusal` raise.
 
     `tables` are the platform's codes over Meta's general ones. With an app secret every call carries its
-    proof, which Meta asks for where "require app secret" is on.
+    proof, which Meta asks for where "require app secret" is on. `app_calls` is the bucket of the app's calls; graphs
+    of one app share their `room`.
     """
 
     def __init__(
@@ -40,11 +43,15 @@ class Graph:
         label: str,
         tables: Tables | None = None,
         app_secret: str = "",
+        app_calls: str = "app_calls",
+        room: Room | None = None,
     ) -> None:
         self.http = http
         self.base = base.rstrip("/")
         self.label = label
         self.tables = tables or Tables()
+        self.app_calls = app_calls
+        self.room = room or Room(config.pace)
         self._pace = config.pace
         self._app_secret = app_secret
 
@@ -83,7 +90,21 @@ class Graph:
             line=line,
             log_id=trace_id,
         )
+        self.room.note(token, response.headers)
         return self.answer(response, commits=commits)
+
+    def count_calls(self, request: PublishRequest) -> None:
+        """Raise PlatformRateLimitError while Meta's word has closed the app's or the account's calls."""
+        for bucket in (self.app_calls, rules.CALLS):
+            request.reserve(bucket, 1)
+
+    def check_room(self, token: str) -> None:
+        """Raise PlatformRateLimitError if the last answers said that nearly all calls are used."""
+        if closed := self.room.closed(token):
+            whose, until = closed
+            error = self.error(rules.NO_ROOM._replace(whose=whose), "usage")
+            error.retry_at = until
+            raise error
 
     def upload(
         self,
@@ -177,7 +198,7 @@ class Graph:
         """Return the error a row describes; its wait may be told by the answer's headers."""
         return row.raises(
             row.sentence.format(label=self.label),
-            details,
+            {**(details or {}), **row.facts, **self._bucket(row)},
             platform=self.http.platform,
             kind=row.kind,
             platform_code=code,
@@ -188,8 +209,13 @@ class Graph:
         """Return when to try again; what the platform tells is kept to, our own guess follows the pace."""
         if row.kind not in {"rate", "quota"}:
             return None
-        told = row.wait or rules.regain(headers)
-        return clock.now() + (told or rules.guessed_wait(headers) / self._pace)
+        account = usage.of_account(headers)
+        told = row.wait or (account.regain if account else None)
+        return clock.now() + (told or usage.guessed_wait(headers) / self._pace)
+
+    def _bucket(self, row: Row) -> dict[str, str]:
+        """Return the quota whose window an error closes."""
+        return {"bucket": self.app_calls if row.whose == usage.APP else rules.CALLS} if row.whose else {}
 
     def _next_cursor(self, paging: Mapping[str, Any], operation: str) -> str:
         """Return the cursor of the next page. Its whole address is not used: it holds the token."""

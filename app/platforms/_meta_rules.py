@@ -6,25 +6,25 @@ Source unless named otherwise: developers.facebook.com, Graph API v26.0, error h
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
 from app.exceptions import ErrorKind, PlatformAPIError, PlatformAuthError, PlatformRateLimitError
+from app.platforms._meta_usage import ACCOUNT, APP
+from app.platforms.base import UNTOLD, Quota
 
 GONE = "100/33"  # the object does not exist, or this token may not see it
-_LONGEST_WAIT = timedelta(hours=24)
 _DAY = timedelta(hours=24)
-_SHORT, _LONG = timedelta(minutes=15), timedelta(minutes=60)
 
 
 class Row(NamedTuple):
     """How one code is understood. `{label}` in the sentence is the platform's name.
 
     `wait` is how long trying again is pointless. `doubtful`: on a call that publishes it does not say that
-    nothing was published.
+    nothing was published. `blocks`: it is the account that may post nothing at present, whatever the post.
+    `whose`: APP or ACCOUNT of `_meta_usage`, whose calls are used up.
     """
 
     raises: type[PlatformAPIError]
@@ -32,6 +32,13 @@ class Row(NamedTuple):
     sentence: str
     wait: timedelta | None = None
     doubtful: bool = False
+    blocks: bool = False
+    whose: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what the details of its errors always hold."""
+        return {"blocked": True} if self.blocks else {}
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,10 @@ _SCOPE = (
 _LOGIN = "{label} wants you to log in at facebook.com and confirm your account. Do that, then reconnect."
 _SLOW = "{label} asks us to slow down. We try again later."
 _OWN_FAULT = "{label} had an error of its own. We try again."
-_BLOCKED = "{label} has blocked this account from posting for a while. Look at the account's messages there."
+_BLOCKED = (
+    "{label} has blocked this account from posting for a while. Look at the account's messages there, then resume "
+    "the channel."
+)
 _REFUSED = "{label} refused this. See the code."
 
 
@@ -64,14 +74,19 @@ def auth(sentence: str = _DEAD) -> Row:
     return Row(PlatformAuthError, "reauth", sentence)
 
 
-def rate(wait: timedelta | None = None, sentence: str = _SLOW) -> Row:
+def rate(wait: timedelta | None = None, sentence: str = _SLOW, *, whose: str = "") -> Row:
     """Return a row for too many calls; without a wait the answer's headers say when to come back."""
-    return Row(PlatformRateLimitError, "rate", sentence, wait)
+    return Row(PlatformRateLimitError, "rate", sentence, wait, whose=whose)
 
 
 def refused(kind: ErrorKind, sentence: str = _REFUSED) -> Row:
     """Return a row for a clear refusal of that kind."""
     return Row(PlatformAPIError, kind, sentence)
+
+
+def blocked(sentence: str) -> Row:
+    """Return a row for an account that may post nothing until a person has looked after it."""
+    return Row(PlatformAPIError, "account", sentence, blocks=True)
 
 
 def passing(sentence: str = _OWN_FAULT) -> Row:
@@ -83,22 +98,22 @@ _CODES: Mapping[int, Row] = {
     1: passing(),
     2: passing(),
     3: auth(_SCOPE),
-    4: rate(),
+    4: rate(whose=APP),
     10: auth(_SCOPE),
-    17: rate(),
-    32: rate(),
+    17: rate(whose=ACCOUNT),
+    32: rate(whose=ACCOUNT),
     100: refused("content", "{label} refused the post's text or settings. Check them; see the code."),
     101: refused("config", "{label} does not know this installation's app. Check the app id and secret."),
     102: auth(),
     190: auth(),
     341: rate(_DAY, "{label} says that this account has done this too often. We try again tomorrow."),
-    368: refused("account", _BLOCKED),
+    368: blocked(_BLOCKED),
     506: refused("content", "{label} takes this for a post made a moment ago. Change its text."),
     613: rate(),
     803: refused("config"),
     2500: refused("config"),
-    80001: rate(),
-    80002: rate(),
+    80001: rate(whose=ACCOUNT),
+    80002: rate(whose=ACCOUNT),
 }
 _SUBCODES: Mapping[tuple[int, int], Row] = {
     (100, 33): refused(
@@ -124,6 +139,24 @@ def _by_range(code: int) -> Row | None:
     return auth(_SCOPE) if 200 <= code <= 299 else None
 
 
+NO_ROOM = Row(
+    PlatformRateLimitError,
+    "rate",
+    "{label} says that nearly all calls it allows for now are used. We wait rather than run into its limit.",
+)
+CALLS = "calls"  # the bucket of an account's calls
+
+
+def call_quotas(*apps: str) -> tuple[Quota, ...]:
+    """Return the quotas of calls, of these apps and of each account: Meta counts, its word closes them."""
+    source = "developers.facebook.com, Graph API, rate limits, 2026-11"
+    hour = timedelta(hours=1)
+    return (
+        *(Quota(app, UNTOLD, hour, "app", source, posts=False) for app in apps),
+        Quota(CALLS, UNTOLD, hour, "channel", source, posts=False),
+    )
+
+
 def row_for_status(status: int) -> Row:
     """Return how an answer without a known code is understood, by its HTTP status."""
     if status == 401:
@@ -142,35 +175,3 @@ UPLOAD_TYPES: Mapping[str, Row] = {
     "PartialRequestError": passing("{label} got only a part of the upload. We ask and go on."),
     "ProcessingFailedError": passing("{label} could not work on what was uploaded. We ask what it has."),
 }
-
-
-def regain(headers: Mapping[str, str]) -> timedelta | None:
-    """Return what `X-Business-Use-Case-Usage` says of when calls are taken again (minutes), or None."""
-    usages = _json(headers.get("X-Business-Use-Case-Usage"))
-    told = [_minutes(entry) for entries in usages.values() for entry in _entries(entries)]
-    return min(timedelta(minutes=max(told)), _LONGEST_WAIT) if told and max(told) > 0 else None
-
-
-def guessed_wait(headers: Mapping[str, str]) -> timedelta:
-    """Return how long to wait when nothing is told: an app over its hour's limit needs longer."""
-    usage = _json(headers.get("X-App-Usage"))
-    spent = [value for value in usage.values() if isinstance(value, int | float) and value >= 100]
-    return _LONG if spent else _SHORT
-
-
-def _entries(value: object) -> Iterator[Mapping[str, Any]]:
-    return (entry for entry in value if isinstance(entry, dict)) if isinstance(value, list) else iter(())
-
-
-def _minutes(entry: Mapping[str, Any]) -> float:
-    value = entry.get("estimated_time_to_regain_access")
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6
-    return float(value) if usable and value is not None else 0.0
-
-
-def _json(value: str | None) -> dict[str, Any]:
-    try:
-        found = json.loads(value or "")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

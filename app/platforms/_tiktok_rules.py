@@ -42,6 +42,7 @@ class ErrorRow(NamedTuple):
     kind: ErrorKind
     sentence: str
     wait: timedelta | None = None
+    blocks: bool = False  # the account may post nothing at present, whatever the post
     bucket: str = ""  # the quota whose window this closes, where that is not the account's posts
 
 
@@ -54,7 +55,7 @@ _SCOPE = (
 )
 _TOKEN = "TikTok no longer accepts this connection. Reconnect the channel."  # noqa: S105 - a sentence
 _DAILY = "This TikTok account has reached its posts for 24 hours, over all apps. Post later."
-_BANNED = "TikTok does not let this account post at present. Look in the TikTok app for the reason."
+_BANNED = "TikTok lets this account post nothing at present. Look in its app for the reason, then resume the channel."
 _INPUT = "TikTok refused the post's settings or text. Check the caption and the options."
 _LOST = "TikTok does not know this upload any more."
 
@@ -81,15 +82,15 @@ ERRORS: Mapping[str, ErrorRow] = {
         "rate",  # whoever empties the inbox ends it, which may be at once
         "Too many drafts wait in this account's TikTok inbox. Post or discard some; we look again in half an hour.",
         _HALF_HOUR,
-        DRAFTS,
+        bucket=DRAFTS,
     ),
-    "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED),
+    "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED, blocks=True),
     "reached_active_user_cap": ErrorRow(
         PlatformRateLimitError,
         "quota",
         "TikTok's limit of accounts that may post through this installation in 24 hours is reached.",
         timedelta(hours=1),  # places come free one by one
-        ACTIVE,
+        bucket=ACTIVE,
     ),
     "unaudited_client_can_only_post_to_private_accounts": ErrorRow(
         PlatformAPIError,
@@ -131,7 +132,7 @@ FAIL_REASONS: Mapping[str, ErrorRow] = {
     ),
     "spam_risk_text": ErrorRow(PlatformAPIError, "content", "TikTok takes the caption for spam. Change it."),
     "spam_risk": ErrorRow(PlatformAPIError, "content", "TikTok takes this post for spam. Change it."),
-    "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED),
+    "spam_risk_user_banned_from_posting": ErrorRow(PlatformAPIError, "account", _BANNED, blocks=True),
     "spam_risk_too_many_posts": ErrorRow(PlatformRateLimitError, "quota", _DAILY, _DAY),
     "auth_removed": ErrorRow(
         PlatformAuthError, "reauth", "The account took its permission back at TikTok. Reconnect the channel."
@@ -168,7 +169,8 @@ def row_for_status(status: int) -> ErrorRow:
 def error(row: ErrorRow, code: str, details: dict[str, Any] | None = None) -> PlatformAPIError:
     """Return the error a row describes. The platform's own words are not repeated: they may hold secrets."""
     retry_at = clock.now() + row.wait if row.wait else None
-    details = {**(details or {}), "bucket": row.bucket} if row.bucket else details
+    details = dict(details or {}) | ({"bucket": row.bucket} if row.bucket else {})
+    details |= {"blocked": True} if row.blocks else {}
     return row.raises(
         row.sentence, details, platform="tiktok", kind=row.kind, platform_code=code, retry_at=retry_at
     )

@@ -35,6 +35,7 @@ class ErrorRow(NamedTuple):
     sentence: str
     wait: timedelta | None = None
     new_day: bool = False
+    blocks: bool = False  # the channel may post nothing at present, whatever the post
     bucket: str = ""  # the quota whose window this closes, where that does not depend on the call
 
 
@@ -68,6 +69,7 @@ def _media(sentence: str) -> ErrorRow:
 
 _REAUTH = ErrorRow(PlatformAuthError, "reauth", _TOKEN)
 _QUOTA_DAY = ErrorRow(PlatformRateLimitError, "quota", _QUOTA, new_day=True)
+_BLOCKED = ErrorRow(PlatformAPIError, "account", f"{_CLOSED} Then resume the channel here.", blocks=True)
 _UPLOADS_DAY = ErrorRow(PlatformRateLimitError, "quota", _UPLOADED, _DAY, bucket=UPLOADS)
 _RATE = ErrorRow(PlatformRateLimitError, "rate", _SLOW, _MINUTE)
 _TRANSIENT = ErrorRow(PlatformAPIError, "transient", _OWN)
@@ -113,10 +115,10 @@ ERRORS: Mapping[str, ErrorRow] = {
     "forbiddenLicenseSetting": _account("YouTube does not let this channel use this license."),
     "accountDelegationForbidden": _account("This account may not act for the channel."),
     "authenticatedUserNotChannel": _account("This account is not the channel's own."),
-    "authenticatedUserAccountClosed": _account(_CLOSED),
-    "authenticatedUserAccountSuspended": _account(_CLOSED),
-    "channelClosed": _account(_CLOSED),
-    "channelSuspended": _account(_CLOSED),
+    "authenticatedUserAccountClosed": _BLOCKED,
+    "authenticatedUserAccountSuspended": _BLOCKED,
+    "channelClosed": _BLOCKED,
+    "channelSuspended": _BLOCKED,
     "commentsDisabled": _account("Comments are switched off on this video, so none can be written."),
     "accessNotConfigured": _CONFIG,
     "SERVICE_DISABLED": _CONFIG,
@@ -193,7 +195,7 @@ def error(
         retry_at = clock.now() + timedelta(seconds=retry_after)
     return row.raises(
         row.sentence,
-        dict(details or {}),
+        dict(details or {}) | ({"blocked": True} if row.blocks else {}),
         platform="youtube",
         kind=row.kind,
         platform_code=code,

@@ -134,7 +134,8 @@ class PublishRequest:
     `attempt_key` names this attempt for platforms that take idempotency keys; `should_yield` turns true when a
     stage should stop at its next chunk boundary and let others go first. `reserve(bucket, cost)` counts a call
     against one of the platform's `stage` quotas, to be asked right before the call; it raises
-    PlatformRateLimitError when the window is used up. `public_link` gives an address anybody can fetch the
+    PlatformRateLimitError when the window is used up. `reserve_ahead` does so for a call that the commit will make,
+    in the window of the due time. `public_link` gives an address anybody can fetch the
     video or its thumbnail from for a day. `thumbnail` gives None when there is none.
     `public_link` and `thumbnail` may be used while staging and in steps only.
     """
@@ -158,6 +159,7 @@ class PublishRequest:
     thumbnail: Callable[[], ByteSource | None] = field(default=lambda: None, repr=False)
     public_link: Callable[[Literal["video", "thumbnail"]], str] = field(default=_no_link, repr=False)
     reserve: Callable[[str, int], None] = lambda _bucket, _cost: None
+    reserve_ahead: Callable[[str, int], None] = lambda _bucket, _cost: None
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,7 @@ class Platform(abc.ABC):
     refresh_ahead: ClassVar[timedelta] = timedelta(hours=2)
     watch_for: ClassVar[timedelta] = timedelta(hours=24)  # how long a published post is watched for removal
     settle: ClassVar[timedelta] = timedelta(seconds=5)  # a platform's own lag before it can be asked
+    max_repeats: ClassVar[int | None] = None  # of a commit located as not committed, by one handle; None: any
 
     def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
         self.config = config

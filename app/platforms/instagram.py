@@ -93,6 +93,7 @@ class Instagram(Platform):
     callbacks = _meta_callbacks.PURPOSES
     refresh_ahead = timedelta(days=30)  # Instagram Login's tokens live 60 days and are dead after
     settle = timedelta(seconds=10)
+    max_repeats = 1  # nobody says that a second media_publish of a container is refused (core-platforms 3.6)
 
     def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
         super().__init__(config, http)
@@ -105,7 +106,8 @@ class Instagram(Platform):
             tables=rules.TABLES,
             app_secret=config["FACEBOOK_APP_SECRET"],
         )
-        own = Graph(http, config, config["GRAPH_BASE"], label=self.label, tables=rules.TABLES)
+        calls, base = rules.OWN_APP_CALLS, config["GRAPH_BASE"]
+        own = Graph(http, config, base, label=self.label, tables=rules.TABLES, app_calls=calls)
         self._graphs = {rules.FACEBOOK: facebook, rules.INSTAGRAM: own}
         self._instagram_login = InstagramLogin(own, config)
         self._facebook_login = FacebookLogin(

@@ -182,7 +182,7 @@ class YouTube(YouTubeLastChunk):
         mode = BY_UPDATE if self.may(request.account, rules.MAY_CHANGE) else BY_LAST_CHUNK
         request.reserve(errors.UPLOADS, 1)
         if mode == BY_UPDATE:
-            request.reserve(rules.UNITS, rules.UPDATE_COST)
+            request.reserve_ahead(rules.UNITS, rules.UPDATE_COST)
         request.reserve(rules.INSERTS, 1)
         started_at = clock.now().timestamp()
         privacy = rules.PRIVATE if mode == BY_UPDATE else rules.wanted_privacy(request)

@@ -45,14 +45,21 @@ class EventDataSchema(Schema):
     )
     host = fields.String(metadata={"description": "Where the endpoint is (webhook.disabled)."})
     kind = fields.String(metadata={"description": "Which step, e.g. first_comment (step.*)."})
-    message = fields.String(metadata={"description": "What went wrong (video.thumbnail_failed)."})
+    message = fields.String(
+        metadata={"description": "What went wrong (video.thumbnail_failed, channel.paused)."}
+    )
     platform = fields.String(
         metadata={
-            "description": "The channel's platform (channel.connected, .reconnected, .grant_ends_soon)."
+            "description": "The channel's platform (channel.connected, .reconnected, .grant_ends_soon, .paused)."
         }
     )
+    platform_code = fields.String(
+        metadata={"description": "The platform's own word for it (channel.paused: account_blocked)."}
+    )
     reason = fields.String(
-        metadata={"description": "Why (webhook.disabled; channel.disconnected: deletion)."}
+        metadata={
+            "description": "Why (webhook.disabled; channel.disconnected: deletion; .paused: account_blocked)."
+        }
     )
     role = fields.String(metadata={"description": "What the member is now (member.joined, member.updated)."})
     status = fields.String(metadata={"description": "The post's (post.created)."})

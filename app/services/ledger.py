@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from app.extensions import db
 from app.models import Attempt
 from app.models.base import new_id
+from app.platforms.base import NotCommitted
 from app.services.publishing import Loaded
 
 
@@ -51,6 +53,21 @@ def close_many(results: Iterable[tuple[Loaded, str, dict[str, Any] | None]]) -> 
             if item.attempt_id is not None
         }
     )
+
+
+def not_committed(target_id: uuid.UUID, *, more_than: int) -> bool:
+    """Did the platform say of this target's handle more often than that that nothing was published?
+
+    The handle is the one of the last staging.
+    """
+    is_answer = (Attempt.operation == "locate") & (Attempt.outcome == NotCommitted.__name__)
+    found = db.session.scalars(
+        select(Attempt.operation)
+        .where(Attempt.target_id == target_id, (Attempt.operation == "stage") | is_answer)
+        .order_by(Attempt.id.desc())
+        .limit(more_than + 1)
+    )
+    return list(found).count("locate") > more_than
 
 
 def _details(item: Loaded) -> dict[str, Any]:

@@ -30,7 +30,8 @@ from app.platforms.base import (
     Rejected,
     Unknown,
 )
-from app.services import steps
+from app.services import ledger, steps
+from app.services.blocks import is_block
 from app.services.leases import FREE
 from app.services.publishing import Loaded
 from app.services.refusals import quota_returns_at, try_again_at
@@ -157,8 +158,17 @@ def _awaiting_user(item: Loaded, outcome: AwaitingUser) -> State | None:
 
 
 def _not_committed(item: Loaded, _outcome: NotCommitted) -> State | None:
+    if _is_repeated_enough(item):
+        return _unknown(
+            item, Unknown(f"{item.platform.label} published nothing, though it was told to again.")
+        )
     _release_content(item)
     return _back(item, "staged", preflighted_at=None, next_at=clock.now())
+
+
+def _is_repeated_enough(item: Loaded) -> bool:
+    most = item.platform.max_repeats
+    return most is not None and ledger.not_committed(item.ref.id, more_than=most)
 
 
 def _handle_dead(item: Loaded, _outcome: HandleDead) -> State | None:
@@ -184,9 +194,16 @@ def _refused(item: Loaded, error: PlatformAPIError, back_to: State, **values: An
         until = quota_returns_at(error)
         values |= {"hold": "quota", "hold_until": until, "next_at": until}
         return _back(item, back_to, **values, error=error.to_dict())
-    if error.kind != "quota" and (error.retryable or error.kind == "reauth"):
+    if error.kind != "quota" and (
+        error.retryable or error.kind == "reauth" or _waits_for_the_block(item, error)
+    ):
         return _back(item, back_to, **values, next_at=try_again_at(item, error), error=error.to_dict())
     return _move(item, "failed", next_at=None, error=error.to_dict())
+
+
+def _waits_for_the_block(item: Loaded, error: PlatformAPIError) -> bool:
+    """Does the post wait with its channel? Not one whose own call may have been taken for spam: never again."""
+    return is_block(error) and item.request.doubt is None
 
 
 def _unknown(item: Loaded, outcome: Unknown) -> State | None:

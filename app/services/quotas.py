@@ -37,16 +37,27 @@ MAX_COUNTS = 300  # SQLite takes 500 parts in one compound query
 # -- staging: each call by itself
 
 
-def reserving(platform: Platform, channel_id: uuid.UUID) -> Callable[[str, int], None]:
-    """Return what adapters get as `PublishRequest.reserve`. It needs an application context when called."""
-    return partial(_reserve, platform, channel_id)
+def reserving(
+    platform: Platform, channel_id: uuid.UUID, *, due_at: datetime | None = None
+) -> Callable[[str, int], None]:
+    """Return what adapters get as `PublishRequest.reserve`, or with `due_at` as `reserve_ahead`.
+
+    It needs an application context when called.
+    """
+    return partial(_reserve, platform, channel_id, due_at)
 
 
-def _reserve(platform: Platform, channel_id: uuid.UUID, bucket: str, cost: int) -> None:
-    """Take `cost` units, in a transaction of its own. Raises PlatformRateLimitError when they are not left."""
+def _reserve(
+    platform: Platform, channel_id: uuid.UUID, due_at: datetime | None, bucket: str, cost: int
+) -> None:
+    """Take `cost` units, in a transaction of its own. Raises PlatformRateLimitError when they are not left.
+
+    A day of the calendar is known ahead; a window that begins with its first use is not.
+    """
     now = clock.now()
     (quota,) = (quota for quota in platform.quotas if quota.bucket == bucket)
-    use = _use(platform, quota, channel_id, at=now, units=cost)
+    at = max(now, due_at) if due_at and quota.timezone else now
+    use = _use(platform, quota, channel_id, at=at, units=cost)
     if QuotaWindow.reserve_many([use], at=now):
         db.session.commit()
         return

@@ -13,6 +13,7 @@ from app.domain.target_state import BEFORE_INTENT, IN_FLIGHT, WAITING, State
 from app.exceptions import PlatformAPIError
 from app.extensions import db
 from app.models import Target, TargetRef
+from app.services.blocks import is_block
 from app.services.leases import FREE
 from app.services.publishing import Loaded
 
@@ -30,7 +31,7 @@ def refuse(item: Loaded, error: PlatformAPIError, *, before: Collection[State]) 
         return _ask(item, error)
     if error.kind == "quota":
         return _over_quota(item, error, before=before)
-    if error.retryable or error.kind in ("reauth", "ambiguous"):
+    if error.retryable or error.kind in ("reauth", "ambiguous") or is_block(error):
         Target.note(
             item.ref,
             **FREE,

@@ -13,7 +13,7 @@ from app.extensions import db, settings
 from app.models import Post, Target
 from app.monitoring import track_video_post, track_visible_lateness
 from app.platforms.base import HandleDead, NotStaged, Rejected, Unknown
-from app.services import credentials, instance, ledger, quotas
+from app.services import blocks, credentials, instance, ledger, quotas
 from app.services.leases import FREE
 from app.services.outcomes import Outcome, after_call, after_commits
 from app.services.publishing import Loaded
@@ -24,7 +24,7 @@ _NOT_MADE = frozenset[State]({"staged", "scheduled", "failed"})  # after an inte
 
 
 def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
-    """Write what came of these calls, in one transaction, then tell the metrics and doubt refused tokens.
+    """Write what came of these calls, in one transaction; then tell the metrics, doubt tokens, pause channels.
 
     None stands for a preflight that found nothing in the way. Commits.
     """
@@ -46,6 +46,9 @@ def settle(results: Sequence[tuple[Loaded, Outcome]]) -> None:
         if state in ("published", "failed", "unknown"):
             count_ending(item, state)
     _doubt_tokens(results)
+    blocks.pause(
+        (item.channel_id, error) for item, outcome in results if (error := _refusal(outcome)) is not None
+    )
 
 
 def count_ending(item: Loaded, state: str) -> None:

@@ -17,7 +17,17 @@ from app.models.base import new_id
 from app.monitoring import capture_error
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
 from app.queue import wake_dispatcher
-from app.services import credentials, leases, ledger, publishing, quotas, refusals, renditions, settling
+from app.services import (
+    blocks,
+    credentials,
+    leases,
+    ledger,
+    publishing,
+    quotas,
+    refusals,
+    renditions,
+    settling,
+)
 from app.services.platforms import noting_calls
 from app.services.publishing import Loaded
 
@@ -108,6 +118,7 @@ def _run(item: Loaded) -> Staged | Wait:
         item.request,
         should_yield=lambda: clock.monotonic() >= stop_at,
         reserve=quotas.reserving(item.platform, item.channel_id),
+        reserve_ahead=quotas.reserving(item.platform, item.channel_id, due_at=item.due_at),
     )
 
     def save(handle: Handle) -> None:
@@ -160,6 +171,7 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
     if error.kind == "reauth":
         used, channel_id = item.token_refreshed_at, item.channel_id
         credentials.doubt(item.credential_id, error, used=used, channel_id=channel_id)
+    blocks.pause([(item.channel_id, error)])
 
 
 def _as_trouble(item: Loaded, error: AppException) -> PlatformAPIError:

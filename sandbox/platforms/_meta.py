@@ -23,6 +23,7 @@ from sandbox import oauth
 from sandbox.accounts import Account, Client
 from sandbox.faults import Fault, operation
 from sandbox.oauth import Consent, Grant
+from sandbox.platforms._meta_usage import headers
 from sandbox.state import Sandbox, current
 from sandbox.uploads import Upload
 from sandbox.webhooks import Notice
@@ -214,9 +215,9 @@ def speak_graph(blueprint: Blueprint) -> None:
 
     @blueprint.after_request
     def usage(response: Response) -> Response:
-        low = {"call_count": 1, "total_cputime": 1, "total_time": 1}
-        if not response.headers.get("X-App-Usage"):
-            response.headers["X-App-Usage"] = json.dumps(low)
+        account_id = number(g.account) if g.get("account") else None
+        for name, value in headers(current().settings, account_id).items():
+            response.headers.setdefault(name, value)
         response.headers["x-fb-trace-id"] = secrets.token_urlsafe(9)
         return response
 

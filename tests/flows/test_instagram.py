@@ -23,6 +23,10 @@ def refusal(code: int, subcode: int) -> dict[str, Any]:
     return {"error": {"message": "", "type": "OAuthException", "code": code, "error_subcode": subcode}}
 
 
+def publish_calls(rig: Rig) -> int:
+    return len(rig.sandbox.sim.requests(operation="instagram.publish"))
+
+
 def test_reels_are_there_once_with_their_addresses_whatever_was_lost(rig: Rig) -> None:
     captions = [f"{marker} {uuid.uuid4().hex}" for marker in MARKERS]
     targets = [rig.target(caption=text, due_in=3, channel_id=new_channel(rig)) for text in captions]
@@ -44,4 +48,17 @@ def test_a_blocked_account_is_not_tried_again_and_again(rig: Rig) -> None:
     found = rig.read(target)
     assert found.state == "failed"
     assert found.error is not None and found.error["kind"] == "account"
+    assert rig.sandbox.sim.posts(caption=caption) == []
+
+
+def test_a_reel_that_is_not_there_after_two_calls_is_left_to_a_person(rig: Rig) -> None:
+    caption, before = f"twice {uuid.uuid4().hex}", publish_calls(rig)
+    rig.sandbox.sim.fault("instagram.publish", "drop_before", times=-1)
+    target = rig.target(caption=caption, due_in=3, channel_id=new_channel(rig))
+    rig.wait_for([target], ENDS, seconds=90)
+    rig.sandbox.sim.clear_faults()
+    found = rig.read(target)
+    assert found.state == "unknown"
+    assert found.error is not None and "told to again" in found.error["message"]
+    assert publish_calls(rig) - before == 2
     assert rig.sandbox.sim.posts(caption=caption) == []

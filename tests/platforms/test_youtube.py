@@ -181,7 +181,7 @@ def test_a_channel_that_uploaded_too_much_is_closed_for_a_day_and_others_are_not
         youtube.stage(reserving, None, Saved())
     (quota,) = (quota for quota in youtube.quotas if quota.bucket == used_up.value.details["bucket"])
     assert (quota.bucket, quota.scope) == ("uploads", "channel")
-    assert asked == ["uploads", "units", "inserts"]
+    assert asked == ["uploads", "inserts"]
     assert used_up.value.retry_at is not None
     assert used_up.value.retry_at - clock.now() > timedelta(hours=23)
 

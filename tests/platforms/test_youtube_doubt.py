@@ -121,7 +121,7 @@ def test_questions_that_todays_units_do_not_pay_for_never_fail_an_uploaded_video
         if cost == 1 and bucket == rules.UNITS:
             raise PlatformRateLimitError(kind="quota", platform="youtube")
 
-    asked, saved = replace(request_, reserve=reserve), Saved()
+    asked, saved = replace(request_, reserve=reserve, reserve_ahead=reserve), Saved()
     early = youtube.stage(asked, None, saved)
     late = youtube.stage(replace(asked, due_at=clock.now()), saved[-1], saved)
     assert isinstance(early, Wait) and early.until <= request_.due_at

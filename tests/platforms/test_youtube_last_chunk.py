@@ -148,7 +148,11 @@ def test_the_commit_goes_ahead_when_the_session_cannot_be_asked_in_time(
 
 def test_no_update_is_paid_for(youtube: Platform, request_: PublishRequest) -> None:
     taken: list[tuple[str, int]] = []
-    staged(youtube, replace(request_, reserve=lambda bucket, cost: taken.append((bucket, cost))))
+
+    def take(bucket: str, cost: int) -> None:
+        taken.append((bucket, cost))
+
+    staged(youtube, replace(request_, reserve=take, reserve_ahead=take))
     assert taken == [("uploads", 1), ("inserts", 1)]
 
 

@@ -114,9 +114,19 @@ def test_a_private_post_counts_as_published_once_it_was_committed(
 def test_the_units_of_the_commit_are_taken_before_the_upload_begins(
     youtube: Platform, request_: PublishRequest
 ) -> None:
-    taken: list[tuple[str, int]] = []
-    staged(youtube, replace(request_, reserve=lambda bucket, cost: taken.append((bucket, cost))))
-    assert taken == [("uploads", 1), ("units", 50), ("inserts", 1), ("units", 1)]
+    taken: list[tuple[str, str, int]] = []
+    counting = replace(
+        request_,
+        reserve=lambda bucket, cost: taken.append(("now", bucket, cost)),
+        reserve_ahead=lambda bucket, cost: taken.append(("ahead", bucket, cost)),
+    )
+    staged(youtube, counting)
+    assert taken == [
+        ("now", "uploads", 1),
+        ("ahead", "units", 50),
+        ("now", "inserts", 1),
+        ("now", "units", 1),
+    ]
 
 
 def test_nothing_is_sent_when_our_own_count_is_used_up(

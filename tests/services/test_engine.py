@@ -182,13 +182,14 @@ def test_a_file_that_cannot_be_read_is_tried_again_and_not_posted(rig: Rig):
     assert rig.sandbox.sim.count() == 0
 
 
-def test_a_preflight_that_finds_the_account_blocked_fails_the_target(rig: Rig):
+def test_a_preflight_that_finds_the_account_blocked_pauses_the_channel(rig: Rig):
     (item,) = armed(rig, "blocked")
     rig.sandbox.sim.account("sandbox_creator", cannot_post="spam_risk_user_banned_from_posting")
 
     run(rig, [replace(item, kind="preflight")])
 
-    assert states(rig) == ["failed"]
+    assert states(rig) == ["staged"]
+    assert db.session.scalars(select(Target.hold)).one() == "paused"
     assert rig.sandbox.sim.count() == 0
 
 

@@ -17,7 +17,7 @@ from app import clock
 from app.exceptions import PlatformRateLimitError
 from app.extensions import db
 from app.models import Attempt, ChannelContent, QuotaWindow, Target
-from app.platforms.base import UNTOLD, NotCommitted, Platform, Published, Quota
+from app.platforms.base import NotCommitted, Platform, Published, Quota
 from app.services import credentials, intents, quotas, refusals, settling, staging
 from app.services.platforms import registry
 from app.services.publishing import Loaded
@@ -283,29 +283,6 @@ def test_staging_ahead_waits_for_the_next_window_instead_of_failing(
     assert (target.state, target.hold, target.next_at) == ("staging", None, error.retry_at)
 
 
-def test_a_limit_the_platform_keeps_to_itself_is_closed_by_its_word_alone(
-    claimed: Claimed, platform: Platform
-) -> None:
-    platform.quotas = (POSTS, Quota("drafts", UNTOLD, timedelta(minutes=30), "channel", "the test"))
-    item, until = claimed("staging"), clock.now() + timedelta(minutes=30)
-    error = PlatformRateLimitError(
-        platform="tiktok", kind="rate", details={"bucket": "drafts"}, retry_at=until
-    )
-    reserve = quotas.reserving(platform, item.channel_id)
-    reserve("drafts", 1)
-
-    quotas.fill([(item, error)])
-    db.session.commit()
-
-    with pytest.raises(PlatformRateLimitError) as refused:
-        reserve("drafts", 1)
-    assert (refused.value.kind, refused.value.retry_at) == ("rate", until)
-    assert refused.value.details["limit"] is None
-    assert str(UNTOLD) not in refused.value.message
-    reserve("posts", 1)
-    quotas.reserving(platform, uuid.uuid4())("drafts", 1)
-
-
 # -- looking ahead
 
 
@@ -387,17 +364,3 @@ def test_an_apps_quota_nobody_used_yet_is_all_there(
     quotas.reserving(platform, uuid.uuid4())("calls", 4)
 
     assert quotas.left()[("tiktok", "calls")] == 1
-
-
-def test_what_is_left_of_an_untold_limit_is_told_only_while_there_is_nothing(
-    claimed: Claimed, platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(platform, "configured", lambda _settings: True)
-    platform.quotas = (Quota("drafts", UNTOLD, timedelta(minutes=30), "app", "the test", posts=False),)
-    item = claimed("staging")
-    quotas.reserving(platform, item.channel_id)("drafts", 1)
-    assert ("tiktok", "drafts") not in quotas.left()
-
-    quotas.fill([(item, PlatformRateLimitError(platform="tiktok", details={"bucket": "drafts"}))])
-
-    assert quotas.left()[("tiktok", "drafts")] == 0
