@@ -14,9 +14,10 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import ge, gt, le, lt
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, true, union_all
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeDecorator
 
@@ -26,7 +27,9 @@ from app.extensions import db
 
 T = TypeVar("T")
 Column = InstrumentedAttribute[Any]
+Condition = ColumnElement[bool]
 Within = tuple[Any, Any]
+Led = tuple[Column, Any]
 ANYWHERE: Within = (None, None)
 MOST_LOOKED_AT = 5000  # rows for a page, where no index knows which are wanted
 
@@ -45,14 +48,28 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True)
 class _Order:
-    """Columns and their direction."""
+    """Columns and their direction; `led_by`: see `paginate`."""
 
     columns: Sequence[Column]
     newest_first: bool
+    led_by: Led | None = None
 
     def of(self, columns: Sequence[ColumnElement[Any]] | Sequence[Column]) -> list[ColumnElement[Any]]:
         """Return what orders by these columns, which stand for ours."""
-        return [column.desc() if self.newest_first else column.asc() for column in columns]
+        led = [self.led_by[0]] if self.led_by else []
+        return [column.desc() if self.newest_first else column.asc() for column in (*led, *columns)]
+
+    def side(self, compare: Callable[[Any, Any], Condition], value: Any) -> Condition:
+        """Compare the first column with a value, None: any; together with what leads it, as an index has them.
+
+        Besides also alone: by that PostgreSQL reckons how many rows there are on this side.
+        """
+        if self.led_by is None:
+            return true() if value is None else compare(self.columns[0], value)
+        column, same = self.led_by
+        if value is None:
+            return compare(column, same)
+        return and_(compare(tuple_(column, self.columns[0]), (same, value)), compare(self.columns[0], value))
 
 
 def paginate(
@@ -63,7 +80,8 @@ def paginate(
     cursor: str | None = None,
     newest_first: bool = True,
     within: Within = ANYWHERE,
-    parts: Sequence[ColumnElement[bool]] = (),
+    parts: Sequence[Condition] = (),
+    led_by: Led | None = None,
 ) -> Page[T]:
     """Return at most `limit` rows of `query` (a select of one model) after `cursor`, ordered by `by`.
 
@@ -71,12 +89,14 @@ def paginate(
     in either direction. `within`: where the first column's values begin, and where they end (exclusive).
     `parts` are conditions of which each row of `query` meets exactly one, for filters that no single index
     serves in this order: each part is read by its own index as far as the page needs, and the parts are merged,
-    so that a page costs the same however many rows there are. Raises ValidationError when the cursor is broken
-    or belongs to another list.
+    so that a page costs the same however many rows there are. `led_by` is a column and the value it must have in
+    the rows, which `query` need not say besides: an index that begins with it has the rows in order, and no
+    other. (Were it an equality, PostgreSQL might walk an index of `by` alone through any number of rows that do
+    not have the value.) Raises ValidationError when the cursor is broken or belongs to another list.
     """
     after = _decode(cursor, by) if cursor else None
     rows: list[T] = []
-    for section, order in _sections(_Order(by, newest_first), after, within):
+    for section, order in _sections(_Order(by, newest_first, led_by), after, within):
         left = limit + 1 - len(rows)
         if left > 0 and parts:
             rows += _merged(query, [part & section for part in parts], order, left)
@@ -87,14 +107,14 @@ def paginate(
 
 
 def _sections(
-    order: _Order, after: Sequence[Any] | None, within: Within
-) -> Iterator[tuple[ColumnElement[bool], _Order]]:
-    """Yield what follows the cursor, and its order: rows with a value first, then those without.
+    order: _Order, after: Sequence[Any] | None, within: Within, last: Any = None
+) -> Iterator[tuple[Condition, _Order]]:
+    """Yield what follows the cursor, up to `last`, and its order: rows with a value first, then those without.
 
     Two queries, for no index answers one that puts NULLs last on both databases.
     """
     first, rest = order.columns[0], _Order(order.columns[1:], order.newest_first)
-    bounds = _bounds(order, after, within)
+    bounds = _bounds(order, after, within, last)
     if after is None or after[0] is not None or not _nullable(first):
         beyond = _after(order, after) if after else true()
         # Without a bound only: SQLite takes "is not null" for one, and then looks for no other.
@@ -103,23 +123,27 @@ def _sections(
         yield first.is_(None) & (_after(rest, after[1:]) if after and after[0] is None else true()), rest
 
 
-def _bounds(order: _Order, after: Sequence[Any] | None, within: Within) -> list[ColumnElement[bool]]:
+def _bounds(order: _Order, after: Sequence[Any] | None, within: Within, last: Any) -> list[Condition]:
     """Return where the first column begins and ends, each said once: an index is entered at one of them.
 
     A cursor's value is one of them, said besides the cursor itself, which no index can be entered with.
     """
-    first, (low, high) = order.columns[0], within
+    low, high = within
+    below = le if high is None else lt
     reached = after[0] if after else None
-    bounds = []
-    if reached is not None and order.newest_first and (high is None or reached < high):
-        bounds, high = [first <= reached], None
-    if reached is not None and not order.newest_first and (low is None or reached > low):
-        low = reached
-    bounds += [first >= low] if low is not None else []
-    return bounds + ([first < high] if high is not None else [])
+    if order.newest_first:
+        low = low if last is None else last
+        if reached is not None and (high is None or reached < high):
+            below, high = le, reached
+    else:
+        if reached is not None and (low is None or reached > low):
+            low = reached
+        below, high = (below, high) if last is None else (le, last)
+    sides = ((below, high), (ge, low))
+    return [order.side(*side) for side in sides if order.led_by or side[1] is not None]
 
 
-def _merged(query: Select[T], parts: Sequence[ColumnElement[bool]], order: _Order, limit: int) -> Iterable[T]:
+def _merged(query: Select[T], parts: Sequence[Condition], order: _Order, limit: int) -> Iterable[T]:
     """Return the first rows of all parts together, each part read no further than `limit`.
 
     First their ids, then the rows: a planner that sees both at once may walk through everything instead.
@@ -144,12 +168,13 @@ def sift(
     query: Select[T],
     *,
     by: Column,
-    among: ColumnElement[bool],
-    wanted: ColumnElement[bool],
+    among: Condition,
+    wanted: Condition,
     limit: int,
     cursor: str | None = None,
     newest_first: bool = True,
     within: Within = ANYWHERE,
+    led_by: Led | None = None,
 ) -> Page[T]:
     """Return rows of `query` as `paginate` does, by their id: those `among` these that are `wanted`.
 
@@ -157,14 +182,13 @@ def sift(
     at, MOST_LOOKED_AT for a page: it costs the same however many rows there are, but may hold fewer than
     `limit`, or none, with more to come. Its cursor continues after the last row that was looked at.
     """
-    order, after = _Order([by], newest_first), _decode(cursor, [by]) if cursor else None
+    order, after = _Order([by], newest_first, led_by), _decode(cursor, [by]) if cursor else None
     ((section, _),) = _sections(order, after, within)
     looked_at = select(by).where(among, section).order_by(*order.of([by]))
     # Asked for before, so that a row that is added meanwhile does not move it.
     last = db.session.scalar(looked_at.offset(MOST_LOOKED_AT - 1).limit(1))
-    if last is not None:  # said once, like every bound
-        ((section, _),) = _sections(order, after, (last, within[1]) if newest_first else (within[0], None))
-        section = section if newest_first else section & (by <= last)
+    if last is not None:
+        ((section, _),) = _sections(order, after, within, last)
         looked_at = select(by).where(among, section).order_by(*order.of([by]))
     found = db.session.scalars(looked_at.where(wanted).limit(limit + 1)).all()
     rows = _in_this_order(query, by, found[:limit])
@@ -177,9 +201,9 @@ def _nullable(column: Column) -> bool:
     return bool(column.property.columns[0].nullable)
 
 
-def _after(order: _Order, values: Sequence[Any]) -> ColumnElement[bool]:
+def _after(order: _Order, values: Sequence[Any]) -> Condition:
     column, value = order.columns[0], values[0]
-    beyond: ColumnElement[bool] = column < value if order.newest_first else column > value
+    beyond = order.side(lt if order.newest_first else gt, value)
     if len(values) == 1:
         return beyond
     return or_(

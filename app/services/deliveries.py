@@ -27,7 +27,7 @@ from app.exceptions import StateConflictError
 from app.extensions import db
 from app.models import Delivery, Event, Webhook
 from app.models.base import JsonObject, new_id
-from app.models.page import Page, paginate
+from app.models.page import Led, Page, paginate
 from app.queue import wake_dispatcher
 from app.services import events, leases, outgoing, webhooks
 from app.services.idempotency import Remember, forget
@@ -250,10 +250,11 @@ def list_deliveries(
 ) -> Page[Delivery]:
     """Return an endpoint's deliveries, newest first."""
     webhook = webhooks.get(principal, webhook_id)
-    query = select(Delivery).where(Delivery.webhook_id == webhook.id)
+    query = select(Delivery)
+    led_by: Led = (Delivery.webhook_id, webhook.id)
     if state:
-        query = query.where(Delivery.state == state)
-    return paginate(query, by=(Delivery.id,), limit=limit, cursor=cursor)
+        query, led_by = query.where(Delivery.webhook_id == webhook.id), (Delivery.state, state)
+    return paginate(query, by=(Delivery.id,), limit=limit, cursor=cursor, led_by=led_by)
 
 
 def redeliver(principal: Principal, delivery_id: uuid.UUID, *, remember: Remember = forget) -> Delivery:

@@ -6,15 +6,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, type_coerce
+from sqlalchemy import ColumnElement, Select, and_, func, select, true, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.domain.principal import Principal
 from app.extensions import db
 from app.models import Post, Target
 from app.models.base import first_id
-from app.models.page import Page, Within, paginate, sift
+from app.models.page import Led, Page, Within, paginate, sift
 from app.services import posts, worklist
 
 FEW = 500  # a channel with no more posts than this has them listed by their ids
@@ -62,21 +63,26 @@ def find(
     newest_first: bool,
 ) -> Page[Post]:
     """Return a page of the posts that `which` names, as `query` loads them."""
-    own = Post.workspace_id == principal.workspace_id
-    among = own if which.status is None else and_(own, Post.status == which.status)
+    has = _has(principal, which.status)
+    own = [column == value for column, value in has]
     wanted = [*_wanted(which)]
-    is_indexed = not wanted
+    few = _few_of(principal, which.channel_id) if which.channel_id else None
+    order: dict[str, Any] = {"limit": limit, "cursor": cursor, "newest_first": newest_first}
+    if few is not None:
+        return paginate(query.where(*own, Post.id.in_(few), *wanted), by=(Post.id,), **order)
     if which.channel_id is not None:
-        few = _few_of(principal, which.channel_id)
-        is_indexed = few is not None
-        wanted.append(_is_on(which.channel_id) if few is None else Post.id.in_(few))
-    if is_indexed:
-        found = query.where(among, *wanted)
-        return paginate(found, by=(Post.id,), limit=limit, cursor=cursor, newest_first=newest_first)
-    return sift(
-        query, by=Post.id, among=among, wanted=and_(*wanted), limit=limit, cursor=cursor,
-        newest_first=newest_first, within=_ids_within(which),
-    )  # fmt: skip
+        wanted.append(_is_on(which.channel_id))
+    among, led_by = and_(true(), *own[:-1]), has[-1]
+    if not wanted:
+        return paginate(query.where(among), by=(Post.id,), led_by=led_by, **order)
+    within = _ids_within(which)
+    return sift(query, by=Post.id, among=among, wanted=and_(*wanted), within=within, led_by=led_by, **order)
+
+
+def _has(principal: Principal, status: str | None) -> list[Led]:
+    """Return what the posts have in common, in the order of the index that has just these by their ids."""
+    own: Led = (Post.workspace_id, principal.workspace_id)
+    return [own] if status is None else [own, (Post.status, status)]
 
 
 def _wanted(which: Filter) -> Iterator[Condition]:

@@ -25,7 +25,7 @@ FEW, MANY = 2_000, 16_000
 LIMIT = 10
 STEPS = 10  # SQLite's instructions between two counts
 
-SLACK = 300
+SLACK = 600  # others' posts that were made between those looked at may be looked at too
 
 Ask = Callable[..., Page[Any]]
 
