@@ -51,7 +51,7 @@ def make_clip(
         "30",
         *extra,
     ]
-    subprocess.run([*command, str(path)], check=True, timeout=60)
+    subprocess.run([*command, str(path)], check=True, timeout=240)
     return path
 
 

@@ -65,7 +65,7 @@ class Stack:
     def end(self, by: signal.Signals = signal.SIGINT) -> int:
         """Send a signal, wait for the end, and return the exit code."""
         self.process.send_signal(by)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=90)  # web may take 35 s, workers 20 (jobs/stack.py)
 
     def left(self) -> list[int]:
         return sessions.marked(MARK, str(self.data_dir))
