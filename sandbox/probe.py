@@ -5,51 +5,90 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
+ISO = "mov,mp4,m4a,3gp,3g2,mj2"  # ffmpeg's name of MP4 and MOV alike
+EIGHT_BITS = ("yuv420p", "yuvj420p")  # what "4:2:0" means where nobody speaks of more bits
 _NESTED = {b"moov", b"trak", b"edts"}
 
 
 @dataclass(frozen=True)
 class Probe:
-    """`duration` is in seconds, `width` and `height` are pixels as stored, each `pixel_aspect` times as wide as high,
-    `container` is ffmpeg's name of the format."""
+    """`duration` is in seconds, `width` and `height` are pixels as shown: turned as the file says, and with square
+    pixels. `container` is ffmpeg's name of the format, `brand` what an ISO file says it is. Of a silent video
+    `audio_codec` is empty and the other two are 0."""
 
     container: str
+    brand: str
     width: int
     height: int
-    pixel_aspect: float
     frame_rate: float
     duration: float
     video_codec: str
+    pixel_format: str
+    is_interlaced: bool
+    audio_codec: str
+    audio_rate: int
+    audio_channels: int
     has_moov_first: bool
     has_edit_list: bool
 
+    @property
+    def aspect(self) -> float:
+        return self.width / self.height
+
 
 def probe(path: Path) -> Probe | None:
-    """Return the facts of a file, or None for bytes that are no video."""
+    """Return the facts of a file, or None for bytes that are no video or none of whose pictures can be decoded."""
     try:
         with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
-            if not container.streams.video:
+            streams = [stream for stream in container.streams.video if stream.codec_context is not None]
+            if not streams:
                 return None
-            stream = container.streams.video[0]
-            seconds = (container.duration or 0) / av.time_base
-            facts = (
-                container.format.name,
-                stream.width,
-                stream.height,
-                float(stream.sample_aspect_ratio or 1),
-                float(stream.average_rate or 0),
-                seconds,
-            )
-            codec = stream.codec_context.name if stream.codec_context else ""
-    except (av.error.FFmpegError, EOFError, ValueError):
+            facts = {
+                "container": container.format.name,
+                "brand": container.metadata.get("major_brand", "").strip(),
+                "frame_rate": float(streams[0].average_rate or 0),
+                "duration": (container.duration or 0) / av.time_base,
+                **_sound(container),
+                **_picture(container, streams[0]),
+            }
+    except (av.error.FFmpegError, EOFError, ValueError, StopIteration):
         return None
     boxes = _box_kinds(path)
     index, media = _position(boxes, b"moov"), _position(boxes, b"mdat")
-    return Probe(*facts, codec, index < media, b"elst" in boxes)
+    return Probe(**facts, has_moov_first=index < media, has_edit_list=b"elst" in boxes)
+
+
+def _picture(container: InputContainer, stream: VideoStream) -> dict[str, Any]:
+    """Return what the first picture shows: how it is turned is said with it. Raises StopIteration without one."""
+    frame = next(container.decode(stream))
+    width, height = round(frame.width * float(stream.sample_aspect_ratio or 1)), frame.height
+    is_turned = frame.rotation % 180 == 90
+    return {
+        "width": height if is_turned else width,
+        "height": width if is_turned else height,
+        "video_codec": stream.codec_context.codec.canonical_name,
+        "pixel_format": frame.format.name,
+        "is_interlaced": int(stream.codec_context.field_order) > 1,  # 0 unknown, 1 progressive
+    }
+
+
+def _sound(container: InputContainer) -> dict[str, Any]:
+    if not container.streams.audio:
+        return {"audio_codec": "", "audio_rate": 0, "audio_channels": 0}
+    context = container.streams.audio[0].codec_context
+    if context is None:  # no decoder knows it
+        return {"audio_codec": "unknown", "audio_rate": 0, "audio_channels": 0}
+    return {
+        "audio_codec": context.codec.canonical_name,
+        "audio_rate": context.sample_rate,
+        "audio_channels": context.layout.nb_channels,
+    }
 
 
 def _position(boxes: list[bytes], kind: bytes) -> int:

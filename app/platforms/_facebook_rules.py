@@ -93,27 +93,30 @@ REEL_ASPECT = 9 / 16
 _ASPECT_TOLERANCE = 0.02  # 1080x1920 is exact; encoders round odd sizes by a pixel or two
 COVER = Cover("picture", source=SOURCE, checked_on="2026-11-23", advice="The shape of the video.")
 
-# What is no reel goes out as a video. Sizes and lengths of videos are unchecked.
+# What is no reel goes out as a video, which has few rules: length, size and sound ("AAC, 48 kHz, stereo or mono").
+# Many more file formats are listed; what may be in them is not spoken of, so those become an MP4.
 VIDEO = VideoSpec(
     source=SOURCE,
-    checked_on="2026-11-23",
+    checked_on="2026-11-27",
     containers=("mp4", "mov"),
-    video_codecs=("h264", "hevc", "vp9", "av1"),
+    video_codecs=("h264", "hevc", "vp9", "av1"),  # those of reels; not spoken of
     audio_codecs=("aac",),
-    pixel_formats=("yuv420p", "yuvj420p"),  # "4:2:0"; more than 8 bits are not spoken of
-    max_size_bytes=10_000_000_000,
+    pixel_formats=("yuv420p", "yuvj420p"),  # as above
+    max_size_bytes=10_000_000_000,  # "10GB"
     min_duration_seconds=1,
-    max_duration_seconds=4 * 3600,
-    min_frame_rate=24,
-    max_frame_rate=60,
-    needs_progressive=True,
-    needs_constant_rate=True,
+    max_duration_seconds=4 * 3600,  # "4 hours"
     allows_hdr=False,  # not spoken of
+    max_audio_sample_rate=48_000,
+    max_audio_channels=2,
 )
 REEL = replace(
     VIDEO,
     containers=("mp4",),
     audio_profiles=("LC",),
+    min_frame_rate=24,
+    max_frame_rate=60,
+    needs_progressive=True,
+    needs_constant_rate=True,
     min_duration_seconds=REEL_SECONDS[0],
     max_duration_seconds=REEL_SECONDS[1],
     min_width=REEL_SIDES[0],
@@ -121,8 +124,6 @@ REEL = replace(
     min_aspect=REEL_ASPECT - _ASPECT_TOLERANCE,
     max_aspect=REEL_ASPECT + _ASPECT_TOLERANCE,
     preferred_aspect=REEL_ASPECT,
-    max_audio_sample_rate=48_000,
-    max_audio_channels=2,
 )
 SPECS = {"reel": REEL, "video": VIDEO}
 MAX_DESCRIPTION = 2200  # undocumented for reels; kept as short as elsewhere

@@ -11,13 +11,16 @@ from sandbox.clock import isoformat
 from sandbox.comments import select as select_comments
 from sandbox.platforms._meta import GraphError
 from sandbox.posts import Post, read_markers, select
-from sandbox.probe import Probe, probe
+from sandbox.probe import EIGHT_BITS, ISO, Probe, probe
 from sandbox.state import Sandbox, current
 from sandbox.uploads import Upload
 
 LIFE = 86_400.0  # seconds an unfinished video is kept: assumed, Meta does not say
 DESCRIPTION_MAX = 2_200  # stricter than Meta, which names no limit for reels
 DAY = 86_400.0
+BAD_FILE = 6000  # the code of a file that cannot be used
+VIDEO_SECONDS = 4 * 3600.0
+CODECS = ("h264", "hevc", "vp9", "av1")
 _FIELDS = {
     "id", "status", "published", "permalink_url", "post_id", "created_time", "title", "description", "views",
     "post_views", "likes", "comments",
@@ -25,24 +28,47 @@ _FIELDS = {
 
 
 def complete(upload: Upload) -> None:
-    """Note what a reel's file breaks, once all of it is there: `refused` is the subcode. No video: nothing."""
+    """Note what a file breaks, once all of it is there: `refused` is the code. No video at all: nothing."""
     sandbox = current()
-    if not sandbox.settings.measure_media or upload.details["kind"] != "reel":
+    if not sandbox.settings.measure_media:
         return
     found = probe(sandbox.files.path(upload.id))
-    if found is not None and (code := reel_fault(found)):
+    judge = reel_fault if upload.details["kind"] == "reel" else video_fault
+    if found is not None and (code := judge(found)):
         upload.details["refused"] = code
 
 
 def reel_fault(found: Probe) -> int:
     """Return the subcode of the first of a reel's rules that a file breaks, 0 when it breaks none."""
     rules = (
+        (BAD_FILE, found.container == ISO and found.brand != "qt" and not found.is_interlaced),
+        (BAD_FILE, _is_format_known(found)),
         (1363128, 3.0 - 0.05 <= found.duration <= 90.0 + 0.5),
         (1363129, 24 * 0.99 <= found.frame_rate <= 60 * 1.01),
         (1363127, found.width >= 540 and found.height >= 960),
-        (1363040, abs(found.width / found.height - 9 / 16) <= 0.03),
+        (1363040, abs(found.aspect - 9 / 16) <= 0.03),
     )
     return next((code for code, kept in rules if not kept), 0)
+
+
+def video_fault(found: Probe) -> int:
+    """Return the code of what makes a longer video unusable, 0 when nothing does. Shape and rates are free."""
+    is_usable = found.container == ISO and _is_format_known(found) and found.duration <= VIDEO_SECONDS
+    return 0 if is_usable else BAD_FILE
+
+
+def refusal_of(code: int) -> GraphError:
+    """Return what finishing says of a refused file: what is wrong with a reel is a subcode, a bad file a code."""
+    if code == BAD_FILE:
+        return GraphError(400, BAD_FILE, "There was a problem with your video file.")
+    return GraphError(400, 100, "The video cannot be used.", subcode=code)
+
+
+def _is_format_known(found: Probe) -> bool:
+    """Tell whether picture and sound are written as Pages read them. A video may be silent."""
+    has_picture = found.video_codec in CODECS and found.pixel_format in EIGHT_BITS
+    has_sound = found.audio_codec == "aac" and found.audio_rate <= 48_000 and found.audio_channels <= 2
+    return has_picture and (has_sound or not found.audio_codec)
 
 
 def finish(sandbox: Sandbox, upload: Upload, *, received_at: float, form: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from sandbox.platforms._meta import GraphError
-from sandbox.probe import Probe
+from sandbox.probe import EIGHT_BITS, ISO, Probe
 
 CONTAINER_LIFE = 86_400.0  # seconds
 CONTAINERS_PER_DAY = 400
@@ -93,11 +93,25 @@ def size_fault(size: int) -> int:
 
 def media_fault(found: Probe | None, *, size: int) -> int:
     """Return the subcode of what Instagram cannot use, as measured, or 0."""
-    if found is None or found.video_codec not in ("h264", "hevc"):
+    if found is None or not _is_format_known(found):
         return 2207026
     if not found.has_moov_first or found.has_edit_list or found.width > 1920:
+        return 2207026
+    if not 0.01 <= found.aspect <= 10:
         return 2207026
     if not 22.77 <= found.frame_rate <= 60.6 or not 3 <= found.duration <= 900:
         return 2207026
     too_dense = size * 8 / found.duration > 25_000_000
     return 2207077 if too_dense else 0
+
+
+def _is_format_known(found: Probe) -> bool:
+    """Tell whether picture and sound are written as Instagram reads them. A video may be silent."""
+    has_picture = found.video_codec in ("h264", "hevc") and found.pixel_format in EIGHT_BITS
+    has_sound = found.audio_codec == "aac" and found.audio_rate <= 48_000 and found.audio_channels <= 2
+    return (
+        found.container == ISO
+        and has_picture
+        and not found.is_interlaced
+        and (has_sound or not found.audio_codec)
+    )

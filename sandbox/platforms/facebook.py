@@ -24,6 +24,7 @@ from sandbox.platforms._facebook_life import (
     find_video,
     finish,
     posts_today,
+    refusal_of,
 )
 from sandbox.platforms._meta import Caller, GraphError, Meta, marker_fault, speak_graph
 from sandbox.platforms._meta_rupload import UploadRefusedError, new_upload, receive
@@ -177,8 +178,8 @@ def _publish(upload: Upload, page: Account) -> Response:
     with sandbox.store.transaction():
         if upload.committed_at is not None:
             raise GraphError(400, 100, "This video was already posted.", subcode=1366051)
-        if upload.details.get("refused"):
-            raise GraphError(400, 100, "The video cannot be used.", subcode=upload.details["refused"])
+        if code := upload.details.get("refused"):
+            raise refusal_of(code)
         _check_daily(upload, page)
         finish(sandbox, upload, received_at=g.received_at, form=request.form.to_dict())
         sandbox.uploads.put(upload)
