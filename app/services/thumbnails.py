@@ -7,10 +7,9 @@ that is not wanted in the end goes again.
 
 from __future__ import annotations
 
-import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,6 +38,7 @@ from app.services import leases, originals, removals
 from app.storage import get_storage, new_key
 from app.storage.base import READ_BYTES, Readable
 from app.storage.disk import disk_errors, write_all
+from app.storage.private_folder import private_folder
 
 logger = get_logger(__name__)
 BEST = -1.0  # a moment that is still to be chosen
@@ -249,11 +249,5 @@ def _ffmpeg() -> str:
     return found
 
 
-@contextmanager
-def _folder() -> Iterator[Path]:
-    parent = settings().data_dir / "tmp"
-    with disk_errors():
-        parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        private = tempfile.TemporaryDirectory(dir=parent, prefix="thumbnail-")
-    with private as name:
-        yield Path(name)
+def _folder() -> AbstractContextManager[Path]:
+    return private_folder(settings().data_dir / "tmp", "thumbnail-")

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import delete, exists, or_, select, update
 
 from app import clock
-from app.exceptions import AppException, StorageError, VideoValidationError
+from app.exceptions import AppException, StorageError, UploadGoneError, VideoValidationError
 from app.extensions import db
 from app.logging_config import get_logger
 from app.media import CONTENT_TYPES, SNIFF_BYTES, Container, inspect_layout, sniff
@@ -58,8 +58,8 @@ def video_id_of(key: str) -> uuid.UUID:
 def finish(upload_id: uuid.UUID, fence: int, *, sha256: str | None = None) -> None:
     """Make a video of a finishing upload that is ours; one that is not is left alone.
 
-    Without `sha256` it is computed when the video is measured. Raises VideoValidationError, which ends the upload;
-    after a StorageError the dispatcher tries again.
+    Without `sha256` it is computed when the video is measured. Raises VideoValidationError, or UploadGoneError when
+    the store has lost what was sent: these end the upload. After a StorageError the dispatcher tries again.
     """
     whole = _load(upload_id, fence)
     if whole is None:
@@ -68,7 +68,7 @@ def finish(upload_id: uuid.UUID, fence: int, *, sha256: str | None = None) -> No
         with leases.renewed(Upload, upload_id, fence):
             get_storage(whole.backend).finish_growing(whole.key, whole.kept, sha256=sha256)
             container = _inspect(whole)
-    except VideoValidationError as error:
+    except (VideoValidationError, UploadGoneError) as error:
         fail(upload_id, fence, error)
         raise
     except StorageError:
@@ -239,7 +239,7 @@ def _attend(upload_id: uuid.UUID, fence: int, state: str) -> None:
         return
     try:
         finish(upload_id, fence)
-    except VideoValidationError as error:
-        logger.info("an upload is no video: %s", error.message)
+    except (VideoValidationError, UploadGoneError) as error:
+        logger.info("an upload became no video: %s", error.message)
     except StorageError:
         logger.warning("an upload could not be finished yet", exc_info=True)

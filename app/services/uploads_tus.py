@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.domain.principal import Principal
-from app.exceptions import AppException, ChecksumMismatchError, VideoValidationError
+from app.exceptions import AppException, ChecksumMismatchError, UploadGoneError, VideoValidationError
 from app.extensions import db
 from app.media import SNIFF_BYTES, sniff
 from app.services import storage_quota, uploads_ending, uploads_shown
@@ -93,6 +93,9 @@ def append(
         try:
             lock.check_length(length)
             sha256 = _receive(lock, stream, checksum)
+        except UploadGoneError as error:  # the store lost what was sent, or the lock is somebody else's
+            uploads_ending.fail(upload_id, lock.fence, error)
+            raise
         except AppException:
             lock.release()
             raise

@@ -12,6 +12,7 @@ from app import clock
 from app.extensions import db, settings
 from app.media import Room
 from app.models import Rendition
+from app.storage import private_folder
 from app.storage.disk import disk_errors
 
 PREFIX = "rendition-"
@@ -25,6 +26,7 @@ def private(rendition_id: uuid.UUID, fence: int) -> Iterator[Path]:
     """
     root = settings().data_dir / "tmp"
     sweep(root)
+    private_folder.sweep(root)
     folder = root / f"{PREFIX}{rendition_id}.{fence}"
     with disk_errors():
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -38,7 +40,7 @@ def private(rendition_id: uuid.UUID, fence: int) -> Iterator[Path]:
 def room() -> Room:
     """Return what of this machine's disk one more rendition may use beside those in the making."""
     root = settings().data_dir / "tmp"
-    taken = 0
+    taken = private_folder.size(root)  # copies of originals that lie in a bucket
     for path in root.glob(f"{PREFIX}*/*"):
         with suppress(FileNotFoundError):  # its worker is done with it meanwhile
             taken += path.stat().st_size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,7 +14,13 @@ import boto3
 from botocore.config import Config
 
 from app.config import Settings
-from app.exceptions import ResourceNotFoundError, S3DownloadError, S3UploadError, StorageError
+from app.exceptions import (
+    ResourceNotFoundError,
+    S3DownloadError,
+    S3UploadError,
+    StorageError,
+    UploadGoneError,
+)
 from app.logging_config import get_logger
 from app.storage.base import (
     Intake,
@@ -30,6 +35,7 @@ from app.storage.base import (
 )
 from app.storage.disk import disk_errors, write_all
 from app.storage.growing import SPACE_CHECK_BYTES, Growing, Kept, Part
+from app.storage.private_folder import private_folder
 from app.storage.s3_growing import SLOTS, GrowingObject, finish, key_of_rest, list_parts, rest_key
 from app.storage.s3_transfer import Download, Multipart, PartBody, fill, s3_errors
 
@@ -95,12 +101,19 @@ class S3Storage(Storage):
 
     def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:
         # A process that died after this was done left the object, and nothing to make it of.
-        is_done = self.exists(key) and self.size(key) == kept.offset
-        etag = "" if is_done else finish(self._client, self._bucket, checked(key), kept)
+        try:
+            etag = "" if self._has(key, kept.offset) else finish(self._client, self._bucket, key, kept)
+        except UploadGoneError:  # or it was done by a request whose answer was lost
+            if not self._has(key, kept.offset):
+                raise
+            etag = ""
         head = self._head_written(key, kept.offset)
         if etag != head and sha256 is not None and self._sha256(key) != sha256:
             raise S3UploadError("The store kept other bytes than were sent.")
         self._drop_leftovers(key)
+
+    def _has(self, key: str, size: int) -> bool:
+        return self.exists(key) and self.size(key) == size
 
     def _put(self, key: str, body: memoryview) -> str:
         with s3_errors(S3UploadError, "put"):
@@ -159,12 +172,9 @@ class S3Storage(Storage):
     def local_path(self, key: str) -> Iterator[Path]:
         folder = self._settings.data_dir / "tmp"
         wanted = self.size(key)
-        with disk_errors():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            require_space(folder, wanted=wanted, keep_free=self._settings.min_free_bytes)
-            private = tempfile.TemporaryDirectory(dir=folder, prefix="download-")
-        with private as name:
-            path = Path(name) / key.rpartition("/")[2]
+        with private_folder(folder, "download-") as private:
+            require_space(private, wanted=wanted, keep_free=self._settings.min_free_bytes)
+            path = private / key.rpartition("/")[2]
             self._fetch(key, path)
             yield path
 

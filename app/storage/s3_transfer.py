@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from app.exceptions import ResourceNotFoundError, S3DownloadError, S3UploadError, StorageError
+from app.exceptions import (
+    ResourceNotFoundError,
+    S3DownloadError,
+    S3UploadError,
+    StorageError,
+    UploadGoneError,
+)
 from app.storage.base import READ_BYTES, Intake
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 REOPENINGS = 3  # a download cut off half way goes on where it stopped, this often
 _MISSING = {"404", "NoSuchKey", "NotFound"}
+_LOST = {"NoSuchUpload", "InvalidPart"}  # of parts that a rule of the bucket or a person removed
 
 
 class Multipart:
@@ -135,13 +142,20 @@ def fill(intake: Intake, buffer: bytearray) -> int:
 
 @contextmanager
 def s3_errors(error_class: type[StorageError], operation: str, key: str = "") -> Iterator[None]:
-    """Turn botocore's errors into ours; only codes are passed on, never addresses or signatures."""
+    """Turn botocore's errors into ours; only codes are passed on, never addresses or signatures.
+
+    Raises UploadGoneError for parts that are lost: trying again does not bring them back.
+    """
     try:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", "unknown"))
         if key and code in _MISSING:
             raise ResourceNotFoundError(resource_type="File", resource_id=key) from error
-        raise error_class(details={"operation": operation, "reason": code}) from error
+        facts = {"operation": operation, "reason": code}
+        if code in _LOST and error_class is S3UploadError:
+            message = "The store no longer has the parts of this upload. Send the file again in another."
+            raise UploadGoneError(message, facts) from error
+        raise error_class(details=facts) from error
     except (BotoCoreError, HTTPError, OSError) as error:
         raise error_class(details={"operation": operation, "reason": type(error).__name__}) from error

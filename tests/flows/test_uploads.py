@@ -128,6 +128,58 @@ def test_a_server_killed_in_the_middle_of_a_request_has_kept_what_head_says(
     assert sha256_of(web, path) == hashlib.sha256(data).hexdigest()
 
 
+LONG = 24 * 1024**2  # so long that a bucket has a part of it before the end
+
+
+@pytest.fixture
+def bucket_web(
+    tmp_path: Path, sqlite_url: str, redis_url: str, s3_settings: dict[str, str]
+) -> Iterator[WebServer]:
+    bucket = {"STORAGE_BACKEND": "s3", **{name.upper(): value for name, value in s3_settings.items()}}
+    with web_server(tmp_path, DATABASE_URL=sqlite_url, REDIS_URL=redis_url, **bucket) as server:
+        yield server
+
+
+def test_a_server_killed_in_the_middle_of_a_request_to_a_bucket_has_kept_what_head_says(
+    bucket_web: WebServer, film: Path
+) -> None:
+    web, rest = bucket_web, LONG - SIZE
+    data = film.read_bytes() + rest.to_bytes(4, "big") + b"free" + os.urandom(rest - 8)
+    begun = requests.post(
+        f"{web.url}/api/v1/uploads", headers=web.headers | TUS | {"Upload-Length": str(LONG)}, timeout=10
+    )
+    path = path_of(begun.headers["Location"])
+    with sender(web, "PATCH", path, LONG, **TUS, **PIECE, **{"Upload-Offset": "0"}) as connection:
+        connection.sendall(data[: 18 * 1024**2])
+        deadline = time.monotonic() + 30
+        sent = 18 * 1024**2
+        while head_offset(web, path) == 0:  # what came is noted every two seconds, if more comes
+            assert time.monotonic() < deadline
+            connection.sendall(data[sent : sent + 1024])
+            sent += 1024
+            time.sleep(0.1)
+        web.kill()
+    web.start()
+    offset = head_offset(web, path)
+    while patch(web, path, offset, b"").status_code == 423:  # the dead request's lock ends by itself
+        assert time.monotonic() < deadline + 20
+        time.sleep(0.2)
+
+    answer = patch(web, path, offset, data[offset:])
+
+    assert offset == 16 * 1024**2
+    assert answer.status_code == 204, answer.text
+    done = get(web, path)
+    link = get(web, f"/api/v1/videos/{done['video_id']}")["file_url"]
+    kept = requests.get(link, timeout=30).content
+    assert hashlib.sha256(kept).hexdigest() == hashlib.sha256(data).hexdigest()
+
+
+def head_offset(web: WebServer, path: str) -> int:
+    answer = requests.head(f"{web.url}{path}", headers=web.headers | TUS, timeout=10)
+    return int(answer.headers["Upload-Offset"])
+
+
 def patch(web: WebServer, path: str, offset: int, data: bytes) -> requests.Response:
     headers = web.headers | TUS | PIECE | {"Upload-Offset": str(offset)}
     return requests.patch(f"{web.url}{path}", data=data, headers=headers, timeout=30)

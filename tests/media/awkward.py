@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.clips import ffmpeg
 
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "30")
-AAC = ("-c:a", "aac", "-af", "atrim=start_sample=1024")  # as much as the encoder's silence: needs no edit list
+AAC = ("-c:a", "aac", "-af", "atrim=start_sample=1024")  # in place of its silence
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
 XVID = ("-c:v", "mpeg4", "-vtag", "XVID", "-bf", "2", "-b:v", "2M")
 MPEG2 = ("-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-r", "30", "-b:v", "3M")

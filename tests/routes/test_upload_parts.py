@@ -19,6 +19,7 @@ from app import clock
 from app.config import Settings
 from app.models import Upload, Video
 from app.services import dispatch, measuring, uploads_ending, uploads_multipart
+from app.storage import s3_growing
 from tests.routes.conftest import Send, code, count
 from tests.routes.test_uploads import BYTES, TUS
 
@@ -162,6 +163,81 @@ def test_a_death_while_parts_are_joined_is_finished_by_the_dispatcher(
             uploads_ending.attend(uuid.UUID(id_), fence)
 
     assert send("GET", path).get_json()["state"] == "done"
+
+
+def abort_all(bucket: Any) -> None:
+    """Do what a lifecycle rule of the bucket does to uploads that are not finished."""
+    store = bucket.meta.client
+    for upload in store.list_multipart_uploads(Bucket=bucket.name).get("Uploads", []):
+        store.abort_multipart_upload(Bucket=bucket.name, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def test_an_upload_whose_parts_the_bucket_removed_while_they_were_joined_fails_and_says_so(
+    app: Flask, send: Send, bucket: Any, film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
+    put(send, path, film, 1, 2, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(uploads_multipart.uploads_ending, "finish", lambda *_: None)  # died just before
+        assert send("POST", f"{path}/complete").get_json()["state"] == "finishing"
+    abort_all(bucket)
+
+    with app.app_context(), time_machine.travel(clock.now() + timedelta(minutes=2)):
+        for _task, (id_, fence) in dispatch.claim(dispatch.WORK[1], clock.now()):
+            uploads_ending.attend(uuid.UUID(id_), fence)
+
+    found = send("GET", path).get_json()
+    assert (found["state"], found["error"]["code"]) == ("failed", "UPLOAD_GONE")
+    assert "Send the file again" in found["error"]["message"]
+    assert found["error"]["details"] == {"operation": "complete", "reason": "NoSuchUpload"}
+    assert (left(bucket), count(app, Video)) == ([], 0)
+
+
+def test_parts_the_bucket_removed_before_they_were_joined_are_gone_and_not_its_trouble(
+    app: Flask, send: Send, bucket: Any, film: bytes
+) -> None:
+    path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
+    put(send, path, film, 1)
+    abort_all(bucket)
+
+    assert code(send("GET", f"{path}/parts")) == (410, "UPLOAD_GONE")
+    assert code(send("POST", f"{path}/complete")) == (410, "UPLOAD_GONE")
+    assert count(app, Video) == 0
+
+
+def test_a_joining_whose_answer_was_lost_is_no_loss(
+    app: Flask, send: Send, film: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/uploads/{begin(send, len(film)).get_json()['id']}"
+    put(send, path, film, 1, 2, 3)
+
+    def complete_twice(*arguments: Any) -> None:
+        complete(*arguments)
+        complete(*arguments)  # as botocore does after an answer that was cut off
+
+    complete = s3_growing.complete
+    monkeypatch.setattr(s3_growing, "complete", complete_twice)
+
+    assert send("POST", f"{path}/complete").get_json()["state"] == "done"
+    assert count(app, Video) == 1
+
+
+def test_tus_on_a_bucket_that_removed_what_was_sent_ends_the_upload(
+    app: Flask, client: Any, auth_headers: dict[str, str], bucket: Any, film: bytes
+) -> None:
+    headers = auth_headers | TUS
+    path = client.post("/api/v1/uploads", headers=headers | {"Upload-Length": str(len(film))}).headers[
+        "Location"
+    ]
+    said = headers | {"Content-Type": BYTES}
+    assert client.patch(path, data=film[: 16 * MIB], headers=said | {"Upload-Offset": "0"}).status_code == 204
+    abort_all(bucket)
+
+    answer = client.patch(path, data=film[16 * MIB :], headers=said | {"Upload-Offset": str(16 * MIB)})
+
+    assert code(answer) == (410, "UPLOAD_GONE")
+    assert client.head(path, headers=headers).status_code == 410
+    assert (left(bucket), count(app, Video)) == ([], 0)
 
 
 def test_tus_ends_in_the_bucket_too(
