@@ -45,10 +45,10 @@ def make_recipe(facts: VideoFacts, spec: VideoSpec, wish: Wish) -> Recipe:
     Whether it does is for the caller to see: `outcome` says what comes of it.
     """
     broken = {problem.rule for problem in problems(wish.cut(facts), spec)}
-    cuts_in = wish.start > 0  # where no key frame need be
-    sound = _sound(facts, spec, broken, is_cut_in=cuts_in)
+    is_cut = wish.cuts  # copied, it would begin at a key frame and end some pictures late or with gaps
+    sound = _sound(facts, spec, broken, is_cut=is_cut)
     recipe = Recipe(picture=None, sound=sound, start=wish.start, end=wish.end)
-    if cuts_in or broken & PICTURE_RULES or facts.video_codec not in IN_MP4:
+    if is_cut or broken & PICTURE_RULES or facts.video_codec not in IN_MP4:
         return _with_picture(recipe, facts, spec, wish)
     return recipe
 
@@ -57,11 +57,11 @@ def make_recipe(facts: VideoFacts, spec: VideoSpec, wish: Wish) -> Recipe:
 
 
 def _sound(
-    facts: VideoFacts, spec: VideoSpec, broken: Collection[str], *, is_cut_in: bool
+    facts: VideoFacts, spec: VideoSpec, broken: Collection[str], *, is_cut: bool
 ) -> Sound | Literal["copy", "none"]:
     if facts.audio_codec is None:
         return "none"
-    if not is_cut_in and not SOUND_RULES & set(broken) and facts.audio_codec in SOUND_IN_MP4:
+    if not is_cut and not SOUND_RULES & set(broken) and facts.audio_codec in SOUND_IN_MP4:
         return "copy"
     channels = min(facts.audio_channels or 2, spec.max_audio_channels or 6, 6)
     found = facts.audio_sample_rate or AAC_RATES[0]

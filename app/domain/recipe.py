@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
-VERSION = 1  # raised when the same recipe would make another file; renditions of older versions are made anew
+VERSION = 2  # raised when the same recipe would make another file; renditions of older versions are made anew
 
 Fit = Literal[
     "crop", "blur", "pad"
@@ -50,7 +50,7 @@ class Recipe:
     """One rendition: an MP4 with its index first and no edit list.
 
     `picture` None: copied as it is. `sound` "copy": as it is, "none": the file has none. Times in seconds from
-    the video's beginning; `end` None: to its end. A cut that does not fall on a key frame encodes the picture.
+    the video's beginning; `end` None: to its end. A cut encodes the picture.
     `max_bytes`: what the file must not exceed.
     """
 

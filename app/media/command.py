@@ -25,6 +25,7 @@ FULL_AT_START = 0.9  # x264's vbv-init: this much of the buffer may be spent bey
 AAC_PRIMING = 1024  # samples of silence ffmpeg's encoder puts first
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 MOST_LATE = 0.04  # seconds; sound that begins later than this must be encoded to stay where it is
+HARDLY = 0.001  # of a picture; 2.9999 of them are 3
 NUDGE = 0.0005  # seconds; so that rounding never loses the first picture
 CONTAINER_SHARE = 0.98  # of a byte budget; the rest is for the index
 LEAST_RATE = 20_000  # bits a second; a picture cannot be told from noise below
@@ -116,9 +117,8 @@ def _picture(job: Job, budget: int | None) -> list[str]:
     closed = ["-g", group, "-flags", "+cgop"]
     skip = f"trim=start={job.skips},setpts=PTS-{job.skips}/TB," if job.skips else ""
     graph = skip + filters.filters(facts, picture)
-    frames = (
-        ["-frames:v", str(max(1, round(job.seconds * Fraction(picture.frame_rate))))] if job.is_cut else []
-    )
+    whole = int(job.seconds * Fraction(picture.frame_rate) + HARDLY)  # never longer than was asked for
+    frames = ["-frames:v", str(max(1, whole))] if job.is_cut else []
     return [*chosen, "-vf", graph, *encoder, *closed, *frames, *_rate(job, picture, budget)]
 
 

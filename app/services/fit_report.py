@@ -74,9 +74,7 @@ def _asked(
         channels = list(db.session.scalars(query.order_by(Channel.id)))
     if not channels:
         return [_Asked(None, Place(registry().get(name), {}, wish)) for name in registry().names()]
-    return [_Asked(each, Place(registry().get(each.platform), {}, wish, _longest(each))) for each in channels]
-
-
-def _longest(channel: Channel) -> float | None:
-    """Return how long a video this account may post, as its platform said when it was asked."""
-    return (channel.posting or {}).get("max_duration_seconds")
+    return [
+        _Asked(each, Place(registry().get(each.platform), {}, wish, fits.longest_of(each)))
+        for each in channels
+    ]

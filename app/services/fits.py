@@ -10,7 +10,7 @@ from app.domain.fit import Verdict, judge, judge_all
 from app.domain.recipe import Recipe
 from app.domain.video_spec import VideoFacts, VideoSpec
 from app.domain.wish import Wish
-from app.models import Post, Target, Video
+from app.models import Channel, Post, Target, Video
 from app.models.base import JsonObject
 from app.platforms.base import Platform
 from app.services.platforms import registry
@@ -44,10 +44,19 @@ class Place:
         return replace(spec, max_duration_seconds=min(usual, self.longest) if usual else self.longest)
 
 
-def place_of(post: Post, target: Target) -> Place:
-    """Return where a target is to go. A `fit` of its own is the whole of what it wants."""
-    wanted = post.fit if target.fit is None else target.fit
-    return Place(registry().get(target.platform), effective_options(post, target), Wish.from_dict(wanted))
+def place_of(post: Post, target: Target, channel: Channel | None = None) -> Place:
+    """Return where a target is to go, with `channel` within what its account may post.
+
+    A `fit` of its own is the whole of what a target wants.
+    """
+    wish = Wish.from_dict(post.fit if target.fit is None else target.fit)
+    longest = longest_of(channel) if channel else None
+    return Place(registry().get(target.platform), effective_options(post, target), wish, longest)
+
+
+def longest_of(channel: Channel) -> float | None:
+    """Return how long a video this account may post, in seconds, as its platform said when it was asked."""
+    return (channel.posting or {}).get("max_duration_seconds")
 
 
 def facts_of(video: Video) -> VideoFacts | None:
@@ -66,12 +75,14 @@ def verdicts(
     return found
 
 
-def target_verdict(post: Post, target: Target, video: Video) -> Verdict | None:
+def target_verdict(
+    post: Post, target: Target, video: Video, channel: Channel | None = None
+) -> Verdict | None:
     """Return the verdict of one target, None while its video is not measured."""
     facts = facts_of(video)
     if facts is None:
         return None
-    place = place_of(post, target)
+    place = place_of(post, target, channel)
     return judge(facts, place.spec(facts), place.wish)
 
 
@@ -82,13 +93,13 @@ def cut_faults(post: Post, target: Target, video: Video) -> list[str]:
 
 
 def attach(post: Post, placed: Sequence[tuple[Target, Video]]) -> None:
-    """Set `verdict` of targets that are not stored: what would be done for each, together."""
+    """Set `verdict` of targets that are not stored, their channels with them: what would be done, together."""
     for video in {video.id: video for _, video in placed}.values():
         facts = facts_of(video)
         of_video = [target for target, its in placed if its.id == video.id]
         if facts is None:
             continue
-        places = {target.id: place_of(post, target) for target in of_video}
+        places = {target.id: place_of(post, target, target.channel) for target in of_video}
         found = verdicts(facts, places)
         for target in of_video:
             target.verdict = shown(found[target.id], places[target.id].post_type(facts))

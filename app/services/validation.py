@@ -95,7 +95,8 @@ def _verdicts(post: Post, wanted: Iterable[Placed]) -> list[JsonObject]:
     """Return for each target what would be done, or what is impossible, with what was measured and is allowed."""
     found = []
     for item in wanted:
-        facts, verdict = fits.facts_of(item.video), fits.target_verdict(post, item.target, item.video)
+        facts = fits.facts_of(item.video)
+        verdict = fits.target_verdict(post, item.target, item.video, item.channel)
         if facts and verdict:
             shown = fits.shown(verdict, fits.place_of(post, item.target).post_type(facts))
             found.append({"channel_id": str(item.channel.id), "platform": item.target.platform, **shown})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from app.domain.recipe import Fit, Recipe, Sound
 from app.exceptions import VideoValidationError
 from app.media import measure
 from app.media.command import GOP_SECONDS
+from sandbox.probe import probe
 from tests.clips import ffmpeg, make_clip
 from tests.media.recipes import REMUX, SMALL, STEREO, WIDE, converted
 from tests.media.sync import FLASHES, make_flashing, moments
@@ -122,6 +124,30 @@ def test_a_cut_is_exact_and_a_budget_is_kept(tmp_path: Path) -> None:
 
     assert facts.duration_seconds == pytest.approx(3.0, abs=1 / 30)
     assert facts.size_bytes <= 150_000
+
+
+@pytest.mark.parametrize("rate", ["30/1", "24000/1001"])
+@pytest.mark.parametrize("end", [1.5, 2.02])
+def test_a_part_never_ends_later_than_asked_and_at_most_a_picture_earlier(
+    tmp_path: Path, rate: str, end: float
+) -> None:
+    ahead = (
+        "-preset",
+        "veryfast",
+        "-bf",
+        "3",
+        "-b_strategy",
+        "0",
+    )  # some pictures are sent before their time
+    source, out = make_clip(tmp_path / "in.mp4", seconds=3, size="160x90", extra=ahead), tmp_path / "out.mp4"
+    recipe = Recipe(picture=replace(WIDE, frame_rate=rate), sound=STEREO, end=end)
+
+    facts = measure(converted(source, recipe, out))
+
+    found = probe(out)
+    assert found is not None
+    assert end - 1 / float(Fraction(rate)) - 0.001 < facts.duration_seconds <= found.duration <= end
+    assert facts.is_constant_rate
 
 
 def test_the_average_rate_stays_under_what_is_allowed_even_in_a_short_video(tmp_path: Path) -> None:

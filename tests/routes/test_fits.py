@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from app import clock
 from app.models import Rendition, Target
 from tests import factories
 from tests.factories import FACTS, Person
@@ -77,6 +78,23 @@ def test_channels_are_answered_for_with_what_their_account_may_post(
     assert set(fit(send, video_id)) == {"tiktok", "youtube"}
     assert fit(send, video_id, f"?channel_id={id_}")["tiktok"]["channel"]["id"] == id_
     assert set(fit(send, video_id, "?platform=facebook")) == {"facebook"}
+
+
+def test_a_dry_run_judges_by_what_the_account_may_post_as_the_question_before_does(
+    app: Flask, owner: Person, send: Send
+) -> None:
+    posting = {"choices": {}, "disabled": [], "max_duration_seconds": 5}
+    id_ = channel(app, owner, "tiktok", posting=posting, posting_at=clock.now())
+    video_id = video(app, owner)
+
+    answer = send(
+        "POST", "/posts?dry_run=true", {"video_id": video_id, "title": "t", "targets": [{"channel_id": id_}]}
+    )
+
+    (said,) = answer.json["error"]["details"]["verdicts"]
+    (problem,) = said["problems"]
+    assert (answer.status_code, said["state"], problem["allowed"]) == (422, "impossible", 5)
+    assert problem == fit(send, video_id)["tiktok"]["problems"][0]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +188,7 @@ def test_a_part_that_goes_out_is_kept_changed_and_taken_back(app: Flask, send: S
     assert made["targets"][0]["rendition"]["work"] == "video"
 
     own = send("PATCH", f"/targets/{made['targets'][0]['id']}", {"fit": {"end": 4.0}})
-    assert (own.status_code, own.json["fit"], own.json["rendition"]["work"]) == (200, {"end": 4.0}, "remux")
+    assert (own.status_code, own.json["fit"], own.json["rendition"]["work"]) == (200, {"end": 4.0}, "video")
 
     back = send("PATCH", f"/targets/{made['targets'][0]['id']}", {"fit": None}).json
     assert (back["fit"], back["rendition"]["work"]) == (None, "video")
