@@ -17,6 +17,7 @@ import redis
 from flask import Flask, current_app
 from rq import Queue
 from rq.job import Job
+from rq.timeouts import JobTimeoutException
 
 from app import clock
 from app.config import Settings
@@ -24,6 +25,7 @@ from app.logging_config import log_context
 from app.monitoring import track_rq_job
 
 WAIT_SECONDS = 3600
+JobTimeout = JobTimeoutException  # raised in a job that runs out of its time
 ALIVE_SECONDS = 90  # RQ's own loop turns at least every minute
 QueueName = Literal["media", "stage", "commit", "default"]
 QUEUES: tuple[QueueName, ...] = ("media", "stage", "commit", "default")

@@ -33,7 +33,7 @@ from app.media import measure
 from app.media.convert import convert
 from app.models import Event, Rendition, Target, Video
 from app.monitoring import capture_error
-from app.queue import wake_dispatcher
+from app.queue import JobTimeout, wake_dispatcher
 from app.services import leases, removals, renditions, work_folders
 from app.storage import Stored, get_storage, new_key
 
@@ -41,7 +41,7 @@ logger = get_logger(__name__)
 MAX_DEATHS = 2  # workers, or ffmpegs, that may die over a conversion
 NOTED_EVERY = 2.0  # seconds between two notes of how far it is
 FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds, after trouble of ours
-CONTENT_TYPE = "video/mp4"
+TOO_LONG = "Converting this video took longer than a worker may take for it. Make it shorter or smaller."
 
 
 class _LeaseLost(Exception):  # noqa: N818 - a normal end
@@ -84,6 +84,8 @@ def make(rendition_id: uuid.UUID, fence: int) -> None:
         return
     except _NotNeeded:
         _let_go(job)
+    except JobTimeout:  # a worker that was too slow is no worker that died
+        _refuse(job, VideoConversionError(TOO_LONG, {"crashed": False, "reason": "out of time"}))
     except AppException as error:
         _refuse(job, error)
     else:
@@ -281,13 +283,8 @@ def _let_go(job: Job) -> None:
         row.next_at = clock.now()
     else:
         removals.plan(row.workspace_id, [(row.backend, row.key)])
-        row.state, row.next_at, row.key, row.progress, row.remaining_seconds = (
-            "removed",
-            None,
-            None,
-            0.0,
-            None,
-        )
+        row.state, row.next_at, row.key = "removed", None, None
+        row.progress, row.remaining_seconds = 0.0, None
     row.lease_until, row.attempts = None, 0
     db.session.commit()
     wake_dispatcher()

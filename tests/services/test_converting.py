@@ -17,6 +17,7 @@ from app.exceptions import AppException, StorageError, VideoConversionError, Vid
 from app.extensions import db, settings
 from app.media import measure
 from app.models import Event, Post, Rendition, Target, Upload, Video
+from app.queue import JobTimeout
 from app.services import converting, dispatch, renditions, work_folders
 from app.storage import get_storage, new_key
 from tests.clips import make_clip
@@ -127,6 +128,21 @@ def test_a_worker_that_dies_twice_ends_it_with_the_reason_and_it_is_not_begun_ag
     db.session.commit()
     run(hours=3)
     assert rendition().state == "failed"
+
+
+def test_a_job_that_runs_out_of_its_time_has_failed_and_killed_nobody(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = waiting(clip)
+    monkeypatch.setattr(converting, "convert", ending(JobTimeout("12 hours are over")))
+
+    run()
+
+    row = rendition()
+    assert (row.state, row.attempts, row.lease_until) == ("failed", 0, None)
+    assert (row.error or {})["message"] == converting.TOO_LONG
+    assert (target_of(post).error or {})["message"].startswith("Converting this video took longer")
+    assert folders() == []
 
 
 def test_what_workers_stored_before_they_died_goes_when_it_is_given_up(

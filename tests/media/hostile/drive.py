@@ -1,6 +1,6 @@
 """Measures, pictures and converts every hostile file; run under strace by test_hostile.
 
-`drive.py FOLDER FFMPEG PATH...` prints a JSON line for each file: what each of the three ended in.
+`drive.py FOLDER FFMPEG PATH...` prints a JSON line for each file: what each step ended in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from app.domain.recipe import Picture, Recipe, Sound
 from app.domain.video_spec import VideoFacts
 from app.exceptions import AppException
-from app.media import convert, measure, sniff, thumbnail
+from app.media import best_moment, convert, image, measure, sniff, thumbnail
 from app.media.child import Limits
 
 SECONDS = 8.0  # a hostile file may not hold a worker up longer than its limits; here they are short
@@ -27,6 +27,8 @@ _RECIPE = Recipe(
     sound=Sound(channels=2, sample_rate=48_000, bit_rate=64_000),
     end=0.4,
 )
+_COPIED = Recipe(picture=None, sound="copy")
+_JPEG = b"\xff\xd8\xff"
 
 
 def main(folder: Path, ffmpeg: str, paths: list[str]) -> None:
@@ -47,14 +49,31 @@ def _ends(path: Path, usual: VideoFacts, ffmpeg: str) -> dict[str, str]:
     return {
         "measure": _end(lambda: known.append(measure(path, seconds=SECONDS, limits=_PROBE_LIMITS))),
         "thumbnail": _end(lambda: thumbnail(path, at_seconds=0, out=picture, ffmpeg=ffmpeg)),
-        "convert": _end(lambda: _convert(path, known[0] if known else usual, ffmpeg)),
+        "moment": _end(lambda: _look(path)),
+        "convert": _end(lambda: _convert(path, _RECIPE, known[0] if known else usual, ffmpeg)),
+        "remux": _end(lambda: _convert(path, _COPIED, known[0] if known else usual, ffmpeg)),
+        "image": _end(lambda: image(path, out=picture, ffmpeg=ffmpeg)),
+        "named image": _end(lambda: _image(path, picture, ffmpeg)),
     }
 
 
-def _convert(path: Path, facts: VideoFacts, ffmpeg: str) -> None:
+def _look(path: Path) -> None:
+    moment = best_moment(path, duration=2.0)
+    if not 0 <= moment <= 1e9:
+        raise ValueError(f"no moment of a video: {moment}")
+
+
+def _convert(path: Path, recipe: Recipe, facts: VideoFacts, ffmpeg: str) -> None:
     seen = replace(facts, container=sniff(path.read_bytes()[:4096]))
     out = path.with_name("out.mp4")
-    convert(path, _RECIPE, seen, out, ffmpeg=Path(ffmpeg), on_progress=lambda *_: None)
+    convert(path, recipe, seen, out, ffmpeg=Path(ffmpeg), on_progress=lambda *_: None)
+
+
+def _image(path: Path, picture: Path, ffmpeg: str) -> None:
+    """Send it as a picture too: what begins like a JPEG is given to ffmpeg as one."""
+    sent = path.with_name("sent.jpg")
+    sent.write_bytes(_JPEG + path.read_bytes()[len(_JPEG) :])
+    image(sent, out=picture, ffmpeg=ffmpeg)
 
 
 def _end(step: Callable[[], None]) -> str:
