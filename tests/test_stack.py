@@ -26,6 +26,11 @@ READY_SECONDS = 90
 pytestmark = pytest.mark.slow
 
 
+def _mind_ctrl_c() -> None:
+    """What a shell starts in the background ignores SIGINT, and so would our child until it has a handler."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Stack:
     """One `python -m jobs.stack MODE` in a folder of its own, with its terminal in a file."""
 
@@ -44,6 +49,7 @@ class Stack:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_mind_ctrl_c,
             )
 
     @property
