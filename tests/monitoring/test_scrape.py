@@ -53,13 +53,13 @@ def test_a_collector_that_fails_is_left_out(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_collector_that_hangs_is_left_out_and_holds_one_thread() -> None:
     release, started = threading.Event(), []
-    register_collector(lambda: started.append(1) or [] if release.wait(5) else [], name="pond")
+    register_collector(lambda: started.append(1) or [] if release.wait(60) else [], name="pond")
     before = threading.active_count()
 
     began = time.monotonic()
     texts = [scraped(), scraped()]
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30  # neither waited for it
     assert threading.active_count() == before + 1
     release.set()
     assert all('metrics_collector_up{collector="pond"} 0.0' in text for text in texts)

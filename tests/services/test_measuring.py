@@ -104,7 +104,7 @@ def test_a_full_disk_does_not_reject_the_video(clip_bytes: bytes, monkeypatch: p
     def full(**_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("app.services.thumbnails.tempfile.TemporaryDirectory", full)
+    monkeypatch.setattr("app.storage.private_folder.tempfile.TemporaryDirectory", full)
     measuring.measure(video.id, 0)
 
     assert (read(video.id).state, video.attempts, video.lease_until) == ("processing", 0, None)
