@@ -41,6 +41,12 @@ class Probe:
     def aspect(self) -> float:
         return self.width / self.height
 
+    @property
+    def has_plain_sound(self) -> bool:
+        """Is it silent, or AAC of at most two channels and 48 kHz, which is what Meta reads?"""
+        is_plain = self.audio_codec == "aac" and self.audio_rate <= 48_000 and self.audio_channels <= 2
+        return is_plain or not self.audio_codec
+
 
 def probe(path: Path) -> Probe | None:
     """Return the facts of a file, or None for bytes that are no video or none of whose pictures can be decoded."""

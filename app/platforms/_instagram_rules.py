@@ -16,6 +16,7 @@ from app.domain.video_spec import VideoSpec
 from app.exceptions import PlatformAPIError, PlatformAuthError, PlatformRateLimitError, PlatformUploadError
 from app.platforms._covers import Cover
 from app.platforms._meta_rules import Row, Tables, blocked, call_quotas, passing, refused
+from app.platforms._setting_values import read_number
 from app.platforms.base import Login, Option, Problem, PublishRequest, Quota, Setting, StepKind, TextLimit
 
 SOURCE = "developers.facebook.com, Instagram Platform, content publishing, 2026-11"
@@ -146,11 +147,9 @@ STEP_KINDS = (StepKind(FIRST_COMMENT, "First comment", repeatable=False),)
 
 def quotas(daily_posts: str) -> tuple[Quota, ...]:
     """Return the limits we count. Raises ValueError for a setting that is no whole number above 0."""
-    if not (daily_posts.isascii() and daily_posts.isdigit() and 0 < int(daily_posts) <= 1_000_000):
-        message = f"INSTAGRAM_DAILY_POSTS must be a whole number from 1 to 1000000, found {daily_posts!r}."
-        raise ValueError(message)
+    most = read_number(daily_posts, 1, 1_000_000, name="INSTAGRAM_DAILY_POSTS")
     return (
-        Quota("publishes", int(daily_posts), _DAY, "channel", SOURCE, phase="commit"),
+        Quota("publishes", most, _DAY, "channel", SOURCE, phase="commit"),
         Quota("containers", 400, _DAY, "channel", SOURCE, posts=False),
         *call_quotas("app_calls", OWN_APP_CALLS),
     )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from app.exceptions import ErrorKind, PlatformAPIError, PlatformAuthError, PlatformRateLimitError
 from app.platforms._meta_usage import ACCOUNT, APP
-from app.platforms.base import UNTOLD, Quota
+from app.platforms.base import BLOCKED, UNTOLD, Quota
 
 GONE = "100/33"  # the object does not exist, or this token may not see it
 _DAY = timedelta(hours=24)
@@ -38,7 +38,7 @@ class Row(NamedTuple):
     @property
     def facts(self) -> dict[str, Any]:
         """Return what the details of its errors always hold."""
-        return {"blocked": True} if self.blocks else {}
+        return {BLOCKED: True} if self.blocks else {}
 
 
 @dataclass(frozen=True)

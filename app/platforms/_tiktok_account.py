@@ -10,6 +10,7 @@ from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.platforms import _tiktok_rules as rules
 from app.platforms import _tiktok_webhook as webhook
 from app.platforms import oauth
+from app.platforms._setting_values import read_flag, read_number
 from app.platforms._tiktok_api import TikTokApi, text
 from app.platforms._tiktok_upload import CHUNK_MAX, CHUNK_MIN
 from app.platforms.base import (
@@ -36,7 +37,7 @@ class TikTokAccount(Platform):
     def __init__(self, config: PlatformConfig, http: HttpClient) -> None:
         super().__init__(config, http)
         self.api = TikTokApi(http, config)
-        self.audited = rules.read_flag(config["AUDITED"], name="TIKTOK_AUDITED")
+        self.audited = read_flag(config["AUDITED"], name="TIKTOK_AUDITED")
         self.chunk_size = self._number("CHUNK_SIZE", CHUNK_MIN, CHUNK_MAX)
         self.options = rules.options(audited=self.audited)
         self.quotas = rules.quotas(
@@ -45,7 +46,7 @@ class TikTokAccount(Platform):
         )
 
     def _number(self, name: str, low: int, high: int) -> int:
-        return rules.read_number(self.config[name], low, high, name=f"TIKTOK_{name}")
+        return read_number(self.config[name], low, high, name=f"TIKTOK_{name}")
 
     # -- connecting
 

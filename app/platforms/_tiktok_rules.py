@@ -21,6 +21,7 @@ from app.exceptions import (
 )
 from app.platforms._covers import Cover
 from app.platforms.base import (
+    BLOCKED,
     UNTOLD,
     Option,
     PostingOptions,
@@ -170,7 +171,7 @@ def error(row: ErrorRow, code: str, details: dict[str, Any] | None = None) -> Pl
     """Return the error a row describes. The platform's own words are not repeated: they may hold secrets."""
     retry_at = clock.now() + row.wait if row.wait else None
     details = dict(details or {}) | ({"bucket": row.bucket} if row.bucket else {})
-    details |= {"blocked": True} if row.blocks else {}
+    details |= {BLOCKED: True} if row.blocks else {}
     return row.raises(
         row.sentence, details, platform="tiktok", kind=row.kind, platform_code=code, retry_at=retry_at
     )
@@ -340,17 +341,3 @@ def check_creator(creator: Mapping[str, Any], request: PublishRequest) -> None:
 
 def _is_number(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def read_flag(value: str, *, name: str) -> bool:
-    """Return a true/false setting. Raises ValueError naming it."""
-    if value.lower() in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
-        return value.lower() in {"true", "1", "yes", "on"}
-    raise ValueError(f"{name} must be true or false, found {value!r}.")
-
-
-def read_number(value: str, low: int, high: int, *, name: str) -> int:
-    """Return a whole number of the settings. Raises ValueError naming it and what is allowed."""
-    if value.isdigit() and low <= int(value) <= high:
-        return int(value)
-    raise ValueError(f"{name} must be a whole number from {low} to {high}, found {value!r}.")

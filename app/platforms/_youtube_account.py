@@ -9,6 +9,7 @@ from app.exceptions import PlatformAPIError, PlatformAuthError
 from app.platforms import _youtube_errors as errors
 from app.platforms import _youtube_rules as rules
 from app.platforms import oauth
+from app.platforms._setting_values import read_number
 from app.platforms._youtube_api import YouTubeApi
 from app.platforms._youtube_upload import part, text
 from app.platforms.base import (
@@ -39,7 +40,7 @@ class YouTubeAccount(Platform):
         )
 
     def _number(self, name: str, low: int, high: int, *, step: int = 1) -> int:
-        return rules.read_number(self.config[name], low, high, name=f"YOUTUBE_{name}", step=step)
+        return read_number(self.config[name], low, high, name=f"YOUTUBE_{name}", step=step)
 
     # -- connecting
 

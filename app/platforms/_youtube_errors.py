@@ -18,6 +18,7 @@ from app.exceptions import (
     PlatformRateLimitError,
     PlatformUploadError,
 )
+from app.platforms.base import BLOCKED
 
 PACIFIC = "America/Los_Angeles"  # where YouTube's quotas begin their day
 UPLOADS = "uploads"  # each channel's own quota
@@ -195,7 +196,7 @@ def error(
         retry_at = clock.now() + timedelta(seconds=retry_after)
     return row.raises(
         row.sentence,
-        dict(details or {}) | ({"blocked": True} if row.blocks else {}),
+        dict(details or {}) | ({BLOCKED: True} if row.blocks else {}),
         platform="youtube",
         kind=row.kind,
         platform_code=code,

@@ -205,11 +205,3 @@ def is_short(request: PublishRequest) -> bool:
 def type_of(facts: VideoFacts, options: Mapping[str, Any]) -> str:  # noqa: ARG001 - the video decides
     """Return `short` or `video`: YouTube decides by shape and length."""
     return "short" if facts.height >= facts.width and facts.duration_seconds <= SHORT_SECONDS else "video"
-
-
-def read_number(value: str, low: int, high: int, *, name: str, step: int = 1) -> int:
-    """Return a whole number of the settings. Raises ValueError naming it and what is allowed."""
-    if value.isascii() and value.isdigit() and low <= int(value) <= high and int(value) % step == 0:
-        return int(value)
-    multiple = f", a multiple of {step}" if step > 1 else ""
-    raise ValueError(f"{name} must be a whole number from {low} to {high}{multiple}, found {value!r}.")

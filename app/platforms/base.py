@@ -61,7 +61,7 @@ from app.platforms._results import (
 from app.platforms.http import HttpClient
 
 __all__ = [
-    "UNTOLD", "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "Cover", "HandleDead",
+    "BLOCKED", "UNTOLD", "Accepted", "AwaitingUser", "Callback", "CommitResult", "Consent", "Cover", "HandleDead",
     "LocateResult", "Login", "NotCommitted", "NotStaged", "Notice", "Option", "Pending", "PlannedStep",
     "PostingOptions", "PreparedCommit", "Problem", "Published", "Purpose", "Received", "Rejected", "RemoteAccount",
     "Staged", "Stats", "StepDone", "StepKind", "StepLater", "StepNotDone", "StepUnknown", "TextLimit", "Thumbnail",
@@ -70,6 +70,7 @@ __all__ = [
 
 Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
 Guarantee = Literal["resumable", "keyed", "listable", "opaque"]
+BLOCKED = "blocked"  # true in an error's details: the account may post nothing at present, whatever the post
 UNTOLD = 1_000_000_000  # a quota's limit where the platform tells none: more than anybody uses
 
 GUARANTEES: dict[Guarantee, str] = {

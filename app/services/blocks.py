@@ -15,8 +15,7 @@ from app.exceptions import PlatformAPIError
 from app.extensions import db
 from app.models import Channel, Event, Target
 from app.models.event import EventData
-
-BLOCKED = "blocked"  # in an error's details: the whole account is meant, not this post
+from app.platforms.base import BLOCKED
 
 
 def is_block(error: PlatformAPIError) -> bool:

@@ -227,9 +227,8 @@ class Engine:
     def _commit_due(self) -> None:
         now = clock.now().timestamp()
         self._commit_together(self._take_armed(until=now))
-        if (
-            self._armed and self._armed[0].due <= now + INTENT_AHEAD
-        ):  # other instants have their turn after this
+        # What is due at other instants has its turn after this.
+        if self._armed and self._armed[0].due <= now + INTENT_AHEAD:
             self._commit_together(self._take_armed(until=self._armed[0].due))
 
     def _take_armed(self, *, until: float) -> list[Slot]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from app import clock
@@ -40,10 +40,8 @@ def private(rendition_id: uuid.UUID, fence: int) -> Iterator[Path]:
 def room() -> Room:
     """Return what of this machine's disk one more rendition may use beside those in the making."""
     root = settings().data_dir / "tmp"
-    taken = private_folder.size(root)  # copies of originals that lie in a bucket
-    for path in root.glob(f"{PREFIX}*/*"):
-        with suppress(FileNotFoundError):  # its worker is done with it meanwhile
-            taken += path.stat().st_size
+    # Also copies of originals that lie in a bucket.
+    taken = private_folder.size(root, (PREFIX, *private_folder.PREFIXES))
     return Room(free=settings().min_free_bytes, most=settings().work_budget_bytes - taken)
 
 

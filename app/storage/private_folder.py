@@ -10,7 +10,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -45,18 +45,18 @@ def sweep(parent: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def size(parent: Path) -> int:
-    """Return how many bytes lie in the folders below `parent`."""
+def size(parent: Path, prefixes: Iterable[str] = PREFIXES) -> int:
+    """Return how many bytes lie in the folders below `parent` that begin so."""
     taken = 0
-    for folder in _folders(parent):
+    for folder in _folders(parent, prefixes):
         for path in folder.glob("*"):
             with suppress(FileNotFoundError):  # its owner is done with it meanwhile
                 taken += path.stat().st_size
     return taken
 
 
-def _folders(parent: Path) -> Iterator[Path]:
-    for prefix in PREFIXES:
+def _folders(parent: Path, prefixes: Iterable[str] = PREFIXES) -> Iterator[Path]:
+    for prefix in prefixes:
         yield from parent.glob(f"{prefix}*")
 
 

@@ -65,10 +65,8 @@ def refusal_of(code: int) -> GraphError:
 
 
 def _is_format_known(found: Probe) -> bool:
-    """Tell whether picture and sound are written as Pages read them. A video may be silent."""
-    has_picture = found.video_codec in CODECS and found.pixel_format in EIGHT_BITS
-    has_sound = found.audio_codec == "aac" and found.audio_rate <= 48_000 and found.audio_channels <= 2
-    return has_picture and (has_sound or not found.audio_codec)
+    """Tell whether picture and sound are written as Pages read them."""
+    return found.video_codec in CODECS and found.pixel_format in EIGHT_BITS and found.has_plain_sound
 
 
 def finish(sandbox: Sandbox, upload: Upload, *, received_at: float, form: dict[str, str]) -> None:

@@ -106,12 +106,6 @@ def media_fault(found: Probe | None, *, size: int) -> int:
 
 
 def _is_format_known(found: Probe) -> bool:
-    """Tell whether picture and sound are written as Instagram reads them. A video may be silent."""
+    """Tell whether picture and sound are written as Instagram reads them."""
     has_picture = found.video_codec in ("h264", "hevc") and found.pixel_format in EIGHT_BITS
-    has_sound = found.audio_codec == "aac" and found.audio_rate <= 48_000 and found.audio_channels <= 2
-    return (
-        found.container == ISO
-        and has_picture
-        and not found.is_interlaced
-        and (has_sound or not found.audio_codec)
-    )
+    return found.container == ISO and has_picture and not found.is_interlaced and found.has_plain_sound
