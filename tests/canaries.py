@@ -197,3 +197,5 @@ def tell(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was found."""
     for each in sorted(set(found)):
         terminalreporter.write_line(f"SECRET LEFT {each}", red=True, bold=True)
+    if found:
+        terminalreporter.write_line("Secrets were left behind: the run has failed.", red=True, bold=True)

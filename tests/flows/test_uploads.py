@@ -78,14 +78,20 @@ def test_tuspy_goes_on_after_the_server_was_killed(web: WebServer, film: Path) -
     assert sha256_of(web, path_of(uploader.url)) == hashlib.sha256(film.read_bytes()).hexdigest()
 
 
-def test_tus_js_client_goes_on_by_itself_after_the_server_was_killed(web: WebServer, film: Path) -> None:
+def test_tus_js_client_goes_on_by_itself_after_the_server_was_killed(
+    web: WebServer, film: Path, tmp_path: Path
+) -> None:
     if shutil.which("node") is None or not (CLIENT / "node_modules" / "tus-js-client").exists():
         skip_or_fail("no node, or no `npm ci` in tests/tus: tus-js-client is not tried")
     endpoint, chunk = f"{web.url}/api/v1/uploads", str(SIZE // 64)
-    command = ["node", "upload.cjs", endpoint, web.key, str(film), chunk]
-    with subprocess.Popen(
-        command, cwd=CLIENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as node:
+    command = ["node", "upload.cjs", endpoint, str(film), chunk]
+    (tmp_path / "key").write_text(web.key)
+    with (
+        (tmp_path / "key").open() as key,
+        subprocess.Popen(
+            command, cwd=CLIENT, stdin=key, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as node,
+    ):
         assert node.stdout is not None and node.stderr is not None
         sent = 0
         while sent < SIZE // 3:

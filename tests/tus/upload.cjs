@@ -1,8 +1,10 @@
-// Uploads a file as somebody else's program would, resuming by itself: node upload.cjs ENDPOINT TOKEN FILE CHUNK_BYTES
+// Uploads a file as somebody else's program would, resuming by itself: node upload.cjs ENDPOINT FILE CHUNK_BYTES
+// The token is read from standard input: a command line can be read by every user of a machine.
 const fs = require("node:fs");
 const tus = require("tus-js-client");
 
-const [endpoint, token, path, chunk] = process.argv.slice(2);
+const [endpoint, path, chunk] = process.argv.slice(2);
+const token = fs.readFileSync(0, "utf8");
 const upload = new tus.Upload(fs.createReadStream(path), {
   endpoint,
   headers: { Authorization: `Bearer ${token}` },
