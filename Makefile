@@ -8,7 +8,7 @@ CALLER := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" PYTHONPATH="$(CURDIR)"
 CHECKED := app jobs sandbox tests benchmarks crash migrations/env.py wsgi.py gunicorn.conf.py
 PRESENT = $(wildcard $(CHECKED))
 
-.PHONY: help run serve demo doctor test lint format types layers check bench crash fuzz clean venv venv-dev
+.PHONY: help run serve demo doctor test lint format types layers check bench crash fuzz hostile clean venv venv-dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ crash: venv-dev ## prove that each post goes out once: FAULTS=300 SEED=1 DATABAS
 
 fuzz: venv-dev ## send made-up requests to every operation: REQUESTS=50000 SEED=1 DATABASE=sqlite; ROUNDS=50: one key at once
 	@REQUESTS="$(REQUESTS)" SEED="$(SEED)" ROUNDS="$(ROUNDS)" DATABASE="$(DATABASE)" $(CALLER) $(PY) -m tests.fuzz
+
+hostile: venv-dev ## read 200 hostile files and 4,000 mutated ones under strace (hours); ARGS="-k two_hundred": minutes
+	@$(CALLER) $(PY) -m pytest -n 0 -m long tests/media/test_hostile.py $(ARGS)
 
 clean: ## remove what can be made again: .venv and caches (never DATA_DIR)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache && find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,7 @@
-"""An S3 server that keeps nothing but lengths, hashes and the first bytes: python -m benchmarks.discarding_s3 PORT"""
+"""An S3 server that keeps nothing but lengths, hashes and the first bytes: python -m benchmarks.discarding_s3 PORT
+
+What it gives back of a large object are those first bytes, and zeros. Small objects beside it are kept.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 BLOCK = 1024 * 1024
-HEAD = 64 * 1024  # bytes kept of the first part, for whoever looks at what a file is
+HEAD = 1024 * 1024  # bytes kept of the first part; the rest of a file is taken for zeros
+ZEROS = bytes(BLOCK)
 
 
 class Discarding(BaseHTTPRequestHandler):
@@ -40,8 +44,8 @@ class Discarding(BaseHTTPRequestHandler):
         size = left
         while left:
             piece = self.rfile.read(min(BLOCK, left))
-            if number == 1 and left == size:
-                type(self).head = piece[:HEAD]
+            if number == 1 and left > size - HEAD:
+                type(self).head = (self.head * (left < size) + piece)[:HEAD]
             left -= len(piece)
             digest.update(piece)
             if not number:
@@ -55,6 +59,9 @@ class Discarding(BaseHTTPRequestHandler):
         return int(self.headers["Content-Length"])
 
     def do_HEAD(self) -> None:
+        if (rest := self.rests.get(self.path)) is not None:
+            self._answer(b"", length=len(rest))
+            return
         if not self.etag:
             self._answer(b"", status=404)
             return
@@ -70,17 +77,29 @@ class Discarding(BaseHTTPRequestHandler):
         if (rest := self.rests.get(self.path)) is not None:
             self._answer(rest)
             return
-        start, stop = (int(each) for each in self.headers["Range"].removeprefix("bytes=").split("-"))
-        self._answer((self.head[start:] + bytes(HEAD))[: stop - start + 1], status=206)
+        asked = self.headers.get("Range")
+        start, _, last = (asked or f"bytes=0-{self.size - 1}").removeprefix("bytes=").partition("-")
+        self._give_back(int(start), int(last or self.size - 1) + 1, status=206 if asked else 200)
+
+    def _give_back(self, start: int, stop: int, *, status: int) -> None:
+        """Answer with the bytes from `start` up to `stop`: of the head what there is, then zeros."""
+        self.send_response(status)
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{self.size}")
+        self.end_headers()
+        while start < stop:
+            piece = (self.head[start:] or ZEROS)[: stop - start]
+            self.wfile.write(piece)
+            start += len(piece)
 
     def do_DELETE(self) -> None:
         self._answer(b"", status=204)
 
-    def _answer(self, body: bytes, *, status: int = 200, **headers: str) -> None:
+    def _answer(self, body: bytes, *, status: int = 200, length: int | None = None, **headers: str) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         self.wfile.write(body)
 

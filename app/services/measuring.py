@@ -21,12 +21,16 @@ from app.extensions import db
 from app.logging_config import bind_context, get_logger
 from app.media import measure as measure_file
 from app.models import Event, Video
-from app.queue import wake_dispatcher
+from app.queue import JobTimeout, wake_dispatcher
 from app.services import leases, targets, thumbnails
 from app.storage import get_storage
 
 logger = get_logger(__name__)
 AGAIN_AFTER = timedelta(seconds=60)  # when the trouble is ours (store, ffmpeg), not the file's
+TOO_SLOW = (
+    "Fetching this video from the store took longer than a worker may take for it; it is tried again. "
+    "Look at how fast the store answers."
+)
 
 
 def measure(video_id: uuid.UUID, fence: int) -> None:
@@ -45,6 +49,8 @@ def measure(video_id: uuid.UUID, fence: int) -> None:
         _settle(video_id, fence, "rejected", error=gone.to_dict())
     except VideoValidationError as error:
         _settle(video_id, fence, "rejected", error=error.to_dict())
+    except JobTimeout:  # measuring has a limit of its own; a slow store is no worker that died
+        _postpone(video_id, fence, StorageError(TOO_SLOW))
     except AppException as error:
         _postpone(video_id, fence, error)
     else:

@@ -15,6 +15,7 @@ from app import clock
 from app.exceptions import StorageError
 from app.extensions import db
 from app.models import Event, Target, Video
+from app.queue import JobTimeout
 from app.services import dispatch, measuring, thumbnails
 from app.storage import get_storage, new_key
 from tests.clips import make_clip
@@ -127,6 +128,23 @@ def test_a_store_that_is_away_does_not_reject_the_video(
     assert (read(video.id).state, video.attempts, video.lease_until) == ("processing", 0, None)
     assert video.next_at is not None
     assert video.next_at > clock.now() + timedelta(seconds=30)
+
+
+def test_a_store_that_is_slower_than_a_worker_may_be_counts_as_no_death_of_it(
+    clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = arrived(clip_bytes)
+
+    def slow(*_: object) -> None:
+        raise JobTimeout("6 hours are over")
+
+    monkeypatch.setattr(measuring, "measure_file", slow)
+    measuring.measure(video.id, 0)
+
+    assert (read(video.id).state, video.attempts, video.lease_until) == ("processing", 0, None)
+    assert video.next_at is not None and video.next_at > clock.now() + timedelta(seconds=30)
+    assert video.error is not None
+    assert (video.error["code"], video.error["message"]) == ("STORAGE_ERROR", measuring.TOO_SLOW)
 
 
 def test_a_video_whose_file_the_store_does_not_have_is_rejected_and_fails_its_targets(
