@@ -45,9 +45,9 @@ check: lint types layers test ## all of the above
 bench: venv-dev ## measure; ONLY=lateness runs one; writes DATA_DIR/bench.json
 	@$(CALLER) $(PY) -m benchmarks $(ONLY)
 
-crash: venv-dev ## prove that each post goes out once: FAULTS=300 SEED=1 DATABASE=both LANES=4 PLATFORMS=a,b; PLANTS=1
+crash: venv-dev ## prove that each post goes out once: FAULTS=300 SEED=1 DATABASE=both LANES=4 POSTS=40 PLATFORMS=a,b; PLANTS=1
 	@$(CALLER) $(PY) -m crash --faults "$(or $(FAULTS),300)" --seed "$(or $(SEED),1)" \
-	  --database "$(or $(DATABASE),both)" --lanes "$(or $(LANES),4)" --platforms "$(PLATFORMS)" --plants "$(PLANTS)"
+	  --database "$(or $(DATABASE),both)" --lanes "$(or $(LANES),4)" --posts "$(or $(POSTS),40)" --platforms "$(PLATFORMS)" --plants "$(PLANTS)"
 
 fuzz: venv-dev ## send made-up requests to every operation: REQUESTS=50000 SEED=1 DATABASE=sqlite; ROUNDS=50: one key at once
 	@REQUESTS="$(REQUESTS)" SEED="$(SEED)" ROUNDS="$(ROUNDS)" DATABASE="$(DATABASE)" $(CALLER) $(PY) -m tests.fuzz

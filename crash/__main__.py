@@ -83,7 +83,8 @@ def _rounds(
         faults = once + plan.draw(everything, share - len(once), dice)
         count = max(-(-len(faults) // ROUND), min(asked.lanes // len(databases), len(faults) // SHORTEST), 1)
         for number in range(count):
-            yield Round(database, tuple(platforms), tuple(faults[number::count]), asked.seed * 1000 + number)
+            share_of_faults, seed = tuple(faults[number::count]), asked.seed * 1000 + number
+            yield Round(database, tuple(platforms), share_of_faults, seed, asked.posts)
 
 
 def _arguments() -> argparse.Namespace:
@@ -92,6 +93,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=list(DATABASES), default="both")
     parser.add_argument("--lanes", type=int, default=4, help="installations that are struck at a time")
+    parser.add_argument(
+        "--posts", type=int, default=40, help="posts that are under way at a time, in each lane"
+    )
     parser.add_argument("--platforms", default="", help="comma-separated; all when left out")
     parser.add_argument("--plants", default="", help="1 for all planted design faults, or their names")
     assert set(DATABASES["both"]) == set(get_args(Database))

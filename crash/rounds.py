@@ -23,7 +23,6 @@ from crash.oracle import Sent, Verdict
 from crash.plan import Database, Fault
 from crash.world import Servers, World, world
 
-IN_FLIGHT = 40
 GRACE = 100.0  # seconds in which nothing came to an end any more: what is open then is stuck
 TELL_EVERY = 30.0  # seconds
 STORIES = 5  # findings of a round that are told in full
@@ -31,12 +30,13 @@ STORIES = 5  # findings of a round that are told in full
 
 @dataclass(frozen=True)
 class Round:
-    """What one round plays, on a fresh installation."""
+    """What one round plays, on a fresh installation with so many `posts` under way at a time."""
 
     database: Database
     platforms: tuple[str, ...]
     faults: tuple[Fault, ...]
     seed: int
+    posts: int
 
 
 @dataclass
@@ -54,6 +54,7 @@ class Stream:
 
     world: World
     dice: random.Random
+    under_way: int
     sent: list[Sent] = field(default_factory=list)
     open: dict[uuid.UUID, Sent] = field(default_factory=dict)
     videos: list[uuid.UUID] = field(default_factory=list)
@@ -69,8 +70,8 @@ class Stream:
         self._looked = time.monotonic()
         with contextlib.suppress(OperationalError):  # the database is being restarted
             self.drop_settled()
-            if refill and len(self.open) < IN_FLIGHT:
-                self._send(IN_FLIGHT - len(self.open))
+            if refill and len(self.open) < self.under_way:
+                self._send(self.under_way - len(self.open))
 
     def drop_settled(self) -> None:
         states = self.world.rig.states(list(self.open))
@@ -113,7 +114,7 @@ def run(parts: Servers, wanted: Round) -> Result:
         print(f"{time.strftime('%H:%M:%S')} {wanted.database} {wanted.seed}: {text}", flush=True)
 
     with world(parts, wanted.database, list(wanted.platforms)) as made:
-        stream = Stream(made, random.Random(wanted.seed))
+        stream = Stream(made, random.Random(wanted.seed), wanted.posts)
         injector = Injector.of(made, wanted.faults, say)
         injector.ended = stream.ended
         reconnected = _play(made, stream, injector)

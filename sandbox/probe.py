@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +28,7 @@ class Probe:
     width: int
     height: int
     frame_rate: float
+    has_fixed_rate: bool
     duration: float
     video_codec: str
     pixel_format: str
@@ -62,6 +64,7 @@ def probe(path: Path) -> Probe | None:
                 "duration": (container.duration or 0) / av.time_base,
                 **_sound(container),
                 **_picture(container, streams[0]),
+                "has_fixed_rate": _has_fixed_rate(container, streams[0]),
             }
     except (av.error.FFmpegError, EOFError, ValueError, StopIteration):
         return None
@@ -82,6 +85,20 @@ def _picture(container: InputContainer, stream: VideoStream) -> dict[str, Any]:
         "pixel_format": frame.format.name,
         "is_interlaced": int(stream.codec_context.field_order) > 1,  # 0 unknown, 1 progressive
     }
+
+
+def _has_fixed_rate(container: InputContainer, stream: VideoStream) -> bool:
+    """Tell whether all pictures are shown equally long, give or take a tenth and what rounding to 1/1000 s makes."""
+    container.seek(0)
+    packets = container.demux(stream)
+    shown = sorted(
+        float(each.pts * each.time_base)
+        for each in packets
+        if each.pts is not None and each.time_base is not None
+    )
+    gaps = [later - earlier for earlier, later in pairwise(shown)]
+    usual = sum(gaps) / len(gaps) if gaps else 0.0
+    return all(abs(gap - usual) <= usual / 10 + 0.0015 for gap in gaps)
 
 
 def _sound(container: InputContainer) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def reel_fault(found: Probe) -> int:
         (BAD_FILE, found.container == ISO and found.brand != "qt" and not found.is_interlaced),
         (BAD_FILE, _is_format_known(found)),
         (1363128, 3.0 - 0.05 <= found.duration <= 90.0 + 0.5),
-        (1363129, 24 * 0.99 <= found.frame_rate <= 60 * 1.01),
+        (1363129, found.has_fixed_rate and 24 * 0.99 <= found.frame_rate <= 60 * 1.01),
         (1363127, found.width >= 540 and found.height >= 960),
         (1363040, abs(found.aspect - 9 / 16) <= 0.03),
     )

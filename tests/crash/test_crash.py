@@ -16,7 +16,7 @@ from tests.servers import find_postgres
 from tests.skips import skip_or_fail
 
 FAULTS = 300
-LANES = "2"  # the rest of the suite runs beside
+LANES, POSTS = "2", "12"  # the rest of the suite runs beside
 QUICK_PLANTS = ("blind_retry", "success_assumed", "content_reservation_skipped")
 LAST_LINE = re.compile(r"faults=(\d+) duplicates=0 lost=0 stuck=0 unknown=0")
 
@@ -34,7 +34,7 @@ def crash(*arguments: str) -> tuple[int, str]:
 
 
 def test_no_fault_doubles_loses_or_forgets_a_post():
-    status, output = crash("--faults", str(FAULTS), "--seed", "1", "--lanes", LANES)
+    status, output = crash("--faults", str(FAULTS), "--seed", "1", "--lanes", LANES, "--posts", POSTS)
 
     found = LAST_LINE.fullmatch(output.splitlines()[-1])
     assert found and status == 0, output

@@ -20,6 +20,12 @@ from tests.sandbox_server import SandboxServer, Sim
 
 BODY = b"a small reel, as far as the sandbox can tell"
 CALLBACK = "http://127.0.0.1:9/callback"
+UNEVEN = (
+    "-vf",
+    "select='not(eq(mod(n,7),3))'",
+    "-fps_mode",
+    "vfr",
+)  # as phones film: some pictures stay longer
 
 
 class Client:
@@ -247,6 +253,7 @@ def test_a_video_goes_in_the_parts_the_server_names(client: Client, sim: Sim) ->
     [
         ({"size": "720x1280", "rate": "30", "seconds": 4}, None),
         ({"size": "720x1280", "rate": "10", "seconds": 4}, 1363129),
+        ({"size": "720x1280", "rate": "30", "seconds": 4, "extra": UNEVEN}, 1363129),
         ({"size": "720x1280", "rate": "30", "seconds": 1}, 1363128),
         ({"size": "360x640", "rate": "30", "seconds": 4}, 1363127),
         ({"size": "960x960", "rate": "30", "seconds": 4}, 1363040),

@@ -22,7 +22,7 @@ from tests.clips import ffmpeg, make_clip
 FINE = Probe(
     container="mov,mp4,m4a,3gp,3g2,mj2", brand="isom", width=1080, height=1920, frame_rate=30.0, duration=10.0,
     video_codec="h264", pixel_format="yuv420p", is_interlaced=False, audio_codec="aac", audio_rate=48_000,
-    audio_channels=2, has_moov_first=True, has_edit_list=False,
+    audio_channels=2, has_moov_first=True, has_edit_list=False, has_fixed_rate=True,
 )  # fmt: skip
 SILENT = {"audio_codec": "", "audio_rate": 0, "audio_channels": 0}
 
@@ -96,6 +96,7 @@ def test_the_same_bytes_without_the_turn_are_no_reel(phone_video: Path) -> None:
         ({"duration": 120.0}, ["reel"]),
         ({"duration": 4 * 3600.5}, ["reel", "page video", "instagram", "tiktok"]),
         ({"frame_rate": 15.0}, ["reel", "instagram", "tiktok"]),
+        ({"has_fixed_rate": False}, ["reel"]),
         ({"has_edit_list": True}, ["instagram"]),
     ],
     ids=str,
