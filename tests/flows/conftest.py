@@ -1,7 +1,7 @@
 """A stack of real processes for each database, and a sandbox that can be told to misbehave.
 
-Starting processes is what costs; so one stack serves a whole module. The dispatcher runs twice, for it dies in
-some tests and starting it takes seconds; dead workers are started again by `flask workers` itself.
+Starting processes is what costs; so one stack serves a whole module, and it is one `flask workers`, which forks all
+the others and starts again what dies. The dispatcher runs twice, for it dies in some tests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.rig import FACTOR, Rig
 from tests.sandbox_server import SandboxProcess
 from tests.servers import Postgres
 
-STACK = ("dispatcher", "dispatcher#2", "workers")
+STACK = "workers"
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +35,12 @@ def stack(
     """Two dispatchers and all workers, running on SQLite, then on PostgreSQL."""
     folder = tmp_path_factory.mktemp("stack")
     sandbox_process.sim.reset(keep=("settings",))
-    extra = {"WORKERS": "stage=1,commit=1"}
+    extra = {"WORKERS": "dispatcher=2,stage=1,commit=1"}
 
     def run(url: str) -> Iterator[Rig]:
         with Rig(folder / "data", url, redis_server_url, sandbox_process, extra=extra) as rig:
             rig.flush_redis()
-            rig.start(*STACK)
+            rig.start(STACK)
             yield rig
 
     if request.param == "sqlite":
@@ -56,8 +56,7 @@ def stack(
 @pytest.fixture
 def rig(stack: Rig) -> Iterator[Rig]:
     """The running stack, whole again: what the last test killed is started."""
-    for name in STACK:
-        if stack.processes[name].poll() is not None:
-            stack.start(name)
+    if stack.processes[STACK].poll() is not None:
+        stack.start(STACK)
     yield stack
     stack.sandbox.sim.clear_faults()

@@ -23,7 +23,7 @@ from tests.sandbox_server import SandboxProcess
 PLATFORMS = ("facebook", "instagram", "tiktok", "youtube")
 AS_IT_IS = {"tiktok", "youtube"}  # these take VP9 and Opus in WebM
 ENDS = ("published", "failed", "missed", "unknown")
-WORKERS = "media=1,stage=1,commit=1,default=1"
+WORKERS = "dispatcher=1,media=1,stage=1,commit=1,default=1"
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -39,7 +39,7 @@ def rig(
     sandbox_process.sim.reset(keep=("settings",))
     sandbox_process.sim.settings(measure_media=True)
     with Rig(tmp_path / "data", url, redis_url, sandbox_process, extra=extra) as made:
-        made.start("dispatcher", "workers")
+        made.start("workers")
         yield made
     sandbox_process.sim.settings(measure_media=False)
 

@@ -91,12 +91,12 @@ def flight(
     sandbox_process.sim.reset(keep=("settings",))
     bind = f"127.0.0.1:{free_port()}"
     extra = {
-        "WORKERS": "media=1,stage=1,commit=1,default=1", "REGISTRATION": "open", "LOG_LEVEL": "DEBUG",
+        "WORKERS": "dispatcher=1,media=1,stage=1,commit=1,default=1", "REGISTRATION": "open", "LOG_LEVEL": "DEBUG",
         "BIND": bind, "PUBLIC_URL": f"http://{bind}",
     }  # fmt: skip
     with Rig(folder / "data", url, redis_server_url, sandbox_process, extra=extra) as rig:
         rig.flush_redis()
-        rig.start("dispatcher", "workers")
+        rig.start("workers")
         with web(rig):
             yield Flight(rig, f"http://{bind}")
 

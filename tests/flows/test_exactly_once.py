@@ -75,6 +75,7 @@ def test_workers_killed_while_the_platform_takes_its_time_leave_one_post(rig: Ri
 def test_workers_stopped_beyond_their_lease_leave_one_post(rig: Rig):
     captions = [f"frozen {number}" for number in range(5)]
     targets = [rig.target(caption=caption, due_in=1.5) for caption in captions]
+    rig.start("dispatcher")  # one that goes on
     rig.wait_until(lambda: "staged" in rig.states(targets).values())
     time.sleep(1.0)
 
@@ -82,6 +83,7 @@ def test_workers_stopped_beyond_their_lease_leave_one_post(rig: Rig):
     time.sleep(6)
     os.killpg(rig.processes["workers"].pid, signal.SIGCONT)
     rig.wait_for(targets, {"published"}, seconds=60)
+    rig.stop("dispatcher")
 
     assert [rig.sandbox.sim.count(caption=caption) for caption in captions] == [1] * 5
 

@@ -32,6 +32,7 @@ def served(tmp_path: Path, redis_server_url: str, sandbox_process: SandboxProces
         port = probe.getsockname()[1]
     url = f"sqlite:///{tmp_path / 'scheduler.db'}"
     migrate(url, data_dir=tmp_path)
+    sandbox_process.sim.reset(keep=("settings",))
     extra = {"PUBLIC_URL": f"http://127.0.0.1:{port}"}
     with Rig(tmp_path / "data", url, redis_server_url, sandbox_process, extra=extra) as rig:
         server = make_server("127.0.0.1", port, rig.app, threaded=True)
