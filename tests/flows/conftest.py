@@ -25,14 +25,21 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
         yield server
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what uses the stack on both databases, or on those the module names in DATABASES."""
+    if "stack" in metafunc.fixturenames:
+        databases = getattr(metafunc.module, "DATABASES", ("sqlite", "postgresql"))
+        metafunc.parametrize("stack", databases, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def stack(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     redis_server_url: str,
     sandbox_process: SandboxProcess,
 ) -> Iterator[Rig]:
-    """Two dispatchers and all workers, running on SQLite, then on PostgreSQL."""
+    """Two dispatchers and all workers, running on SQLite or on PostgreSQL."""
     folder = tmp_path_factory.mktemp("stack")
     sandbox_process.sim.reset(keep=("settings",))
     extra = {"WORKERS": "dispatcher=2,stage=1,commit=1"}
