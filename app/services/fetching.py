@@ -14,6 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from app import clock
 from app.platforms._transport import Budget
 from app.services.outgoing import RefusedAddress, pool_for, refusal_in, target
 
@@ -22,6 +23,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PASSING = frozenset({408, 425, 429})  # and everything from 500 on: worth asking again
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0  # without a single byte
+HEAD_SECONDS = 60.0  # until an answer's head is there, dripped or not
 
 
 class FetchFailed(Exception):  # noqa: N818 - reads as what happened
@@ -41,18 +43,24 @@ class Answer:
         self.headers: Mapping[str, str] = raw.headers
 
     def read(self, size: int, /) -> bytes:
-        """Return at most `size` bytes, nothing only at the end. Raises FetchFailed when it is cut off."""
+        """Return what has come, at most `size` bytes, nothing only at the end. Raises FetchFailed when it is cut off.
+
+        It does not wait until so many are there: whoever reads must see how slowly they come.
+        """
         with _told():
-            return bytes(self._raw.read(size))
+            return bytes(self._raw.read1(size))
 
 
 @contextmanager
 def opened(url: str, *, headers: Mapping[str, str], seconds: float) -> Iterator[Answer]:
     """Ask for a file; everything together may take `seconds`. Raises FetchFailed."""
     budget = Budget(seconds, READ_SECONDS)
+    in_all = budget.ends
     with budget.on_this_thread():
         for _ in range(MAX_REDIRECTS + 1):
+            budget.ends = min(in_all, clock.monotonic() + HEAD_SECONDS)
             pool, raw = _get(url, headers)
+            budget.ends = in_all
             try:
                 if raw.status not in REDIRECTS:
                     yield Answer(raw)
@@ -86,7 +94,12 @@ def _next(url: str, location: str | None) -> str:
     """Return where a redirect leads: never from an encrypted address to one that is not."""
     if not location:
         raise FetchFailed("it answered with a redirect to nowhere", again=False)
-    led = urljoin(url, location).partition("#")[0]
+    try:
+        led = urljoin(url, location).partition("#")[0]
+    except ValueError:
+        raise FetchFailed(
+            "it answered with a redirect to something that is no address", again=False
+        ) from None
     if urlsplit(url).scheme == "https" and urlsplit(led).scheme != "https":
         raise FetchFailed("it led on to an address that is not https", again=False)
     return led

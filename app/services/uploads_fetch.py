@@ -27,7 +27,7 @@ from app.services.fetching import Answer, FetchFailed
 from app.services.uploads import Rewound
 from app.services.uploads_url import sealed_for
 from app.storage import Growing, Kept, get_storage
-from app.storage.base import READ_BYTES
+from app.storage.base import READ_BYTES, Readable
 
 logger = get_logger(__name__)
 TURN = 60.0  # seconds after which others go first, where the other server lets us go on later
@@ -217,10 +217,10 @@ def _way_back(answer: Answer) -> dict[str, Any]:
 
 
 def _pour(work: Import, answer: Answer, growing: Growing, sha256: Any, limit: int) -> None:
-    source, began, meter = Rewound(answer), clock.monotonic(), _meter(work)
+    source, began, meter = Rewound(_Steady(answer)), clock.monotonic(), _meter(work)
     if growing.offset == 0:
         sniff(source.peek(SNIFF_BYTES))
-    saved, window = began, _Window()
+    saved = began
     while piece := source.read(READ_BYTES):
         if growing.offset + len(piece) > limit:
             _check_total(growing.offset + len(piece))
@@ -228,7 +228,6 @@ def _pour(work: Import, answer: Answer, growing: Growing, sha256: Any, limit: in
         growing.write(piece)
         if sha256:
             sha256.update(piece)
-        window.count(len(piece))
         now = clock.monotonic()
         if now - saved > KEEP_EVERY:
             _save(work, growing.keep(everything=False))
@@ -248,20 +247,23 @@ def _meter(work: Import) -> storage_quota.Meter:
     return meter
 
 
-class _Window:
-    """Ends a fetch that drips: too few bytes in a stretch of time."""
+class _Steady:
+    """Reads an answer, and ends one that drips: too few bytes in a stretch of waiting for them."""
 
-    def __init__(self) -> None:
-        self._began, self._bytes = clock.monotonic(), 0
+    def __init__(self, answer: Readable) -> None:
+        self._answer, self._waited, self._bytes = answer, 0.0, 0
 
-    def count(self, size: int) -> None:
-        self._bytes += size
-        now = clock.monotonic()
-        if now - self._began < WINDOW:
-            return
-        if self._bytes < SLOWEST * WINDOW:
-            raise FetchFailed("it sends too slowly", again=True)
-        self._began, self._bytes = now, 0
+    def read(self, size: int, /) -> bytes:
+        """Return what has come, at most `size` bytes. Raises FetchFailed when it comes too slowly, or no more."""
+        began = clock.monotonic()
+        piece = self._answer.read(size)
+        self._waited += clock.monotonic() - began
+        self._bytes += len(piece)
+        if piece and self._waited >= WINDOW:
+            if self._bytes < SLOWEST * WINDOW:
+                raise FetchFailed("it sends too slowly", again=True)
+            self._waited, self._bytes = 0.0, 0
+        return piece
 
 
 def _save(work: Import, kept: Kept) -> None:

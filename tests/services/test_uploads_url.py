@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -25,12 +26,13 @@ from app.exceptions import ValidationError
 from app.extensions import db
 from app.models import Event, IdempotencyKey, Upload, Video
 from app.queue import IMPORT_UPLOAD
-from app.services import dispatch, measuring, uploads_fetch, uploads_shown, uploads_url, videos
+from app.services import dispatch, fetching, measuring, uploads_fetch, uploads_shown, uploads_url, videos
 from app.services.uploads_shown import UploadView
 from tests.clips import make_clip
 from tests.factories import Person, make_person
 
 SECRET = "sesame-17"
+DRIPS, DRIP_SECONDS = 100, 0.05  # so many single bytes, so far apart
 
 
 @dataclass
@@ -58,6 +60,9 @@ class Handler(BaseHTTPRequestHandler):
         if way.isdigit():
             self.send_error(int(way))
             return
+        if way == "drips its head":
+            self._drip(b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * DRIPS)
+            return
         if way.startswith("to "):
             self.send_response(302)
             self.send_header("Location", way[3:])
@@ -83,7 +88,16 @@ class Handler(BaseHTTPRequestHandler):
         if way != "no ranges":
             self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if way == "breaks" else body)
+        if way == "drips":
+            self._drip(body)
+        else:
+            self.wfile.write(body[: len(body) // 2] if way == "breaks" else body)
+
+    def _drip(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # nobody waits for it
+            for number in range(DRIPS):
+                self.wfile.write(data[number : number + 1])
+                time.sleep(DRIP_SECONDS)
 
     def _start(self, way: str) -> int:
         asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
@@ -286,15 +300,42 @@ def test_a_length_nobody_announced_is_counted(person: Person, origin: Origin) ->
 def test_who_drips_is_left_and_asked_again(
     person: Person, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads_fetch, "WINDOW", 0.0)
-    monkeypatch.setattr(uploads_fetch, "SLOWEST", float("inf"))
-    window = uploads_fetch._Window()
-    time.sleep(0.01)
-    monkeypatch.setattr(uploads_fetch, "WINDOW", 0.005)
+    monkeypatch.setattr(uploads_fetch, "WINDOW", 0.2)
+    origin.ways = ["drips"]
+    made = begin(person, origin)
 
-    with pytest.raises(uploads_fetch.FetchFailed, match="slowly") as caught:
-        window.count(1)
-    assert caught.value.again
+    began = time.monotonic()
+    work()
+
+    assert time.monotonic() - began < DRIPS * DRIP_SECONDS / 2
+    row = db.session.get_one(Upload, made.id, populate_existing=True)
+    assert (row.state, row.source["tries"]) == ("importing", 1)
+    assert row.next_at is not None and row.next_at > clock.now()
+
+
+def test_who_drips_the_head_of_an_answer_is_left_too(
+    person: Person, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "HEAD_SECONDS", 0.3)
+    origin.ways = ["drips its head"]
+    made = begin(person, origin)
+
+    began = time.monotonic()
+    work()
+
+    assert time.monotonic() - began < DRIPS * DRIP_SECONDS / 2
+    assert db.session.get_one(Upload, made.id, populate_existing=True).source["tries"] == 1
+
+
+def test_a_redirect_to_what_is_no_address_ends_it_and_is_told(person: Person, origin: Origin) -> None:
+    origin.ways = ["to http://[x"]
+    made = begin(person, origin)
+
+    work()
+
+    view = seen(person, made)
+    assert view.state == "failed" and view.error is not None
+    assert "a redirect to something that is no address" in view.error["message"]
 
 
 def test_a_long_import_lets_others_go_first(
