@@ -7,6 +7,7 @@ for its engine lives there; all other queues fork a horse for each job.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -19,7 +20,7 @@ from rq import SimpleWorker, Worker
 from rq.job import Job
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock
+from app import clock, warm_stop
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.monitoring import capture_killed_horse, fork_metrics_server, mark_horse, use_metrics_dir
@@ -52,6 +53,22 @@ class _Beating:
 class ForkingWorker(_Beating, Worker):
     """A horse for each job: what a job leaks or breaks ends with it."""
 
+    def fork_work_horse(self, *args: Any, **options: Any) -> None:
+        super().fork_work_horse(*args, **options)
+        if warm_stop.is_asked():  # just now: before it was forked, or before its id was known
+            self._stop_horse()
+
+    def handle_warm_shutdown_request(self) -> None:
+        """End a conversion; every other job is waited for."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        warm_stop.ask()
+        self._stop_horse()
+
+    def _stop_horse(self) -> None:
+        if self.horse_pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.horse_pid, warm_stop.SIGNAL)
+
     def main_work_horse(self, *args: Any, **options: Any) -> Any:
         mark_horse(os.getppid())
         return super().main_work_horse(*args, **options)
@@ -62,8 +79,9 @@ class CallingWorker(_Beating, SimpleWorker):
 
 
 def run_worker(queue: QueueName) -> None:
-    """Work on one queue until SIGTERM (which finishes what runs)."""
+    """Work on one queue until SIGTERM, which finishes what runs; a conversion is left to another worker."""
     app = runtime.app()
+    warm_stop.listen()
     with app.app_context():
         work = carrier()
         kind = CallingWorker if queue == "commit" else ForkingWorker

@@ -77,9 +77,9 @@ def run_watched(
     `Ended.output` is the end of what the child said on standard error, which may hold the file's own words.
     """
     deadline = time.monotonic() + seconds
+    complaints = bytearray()
     with _started(command, limits) as child:
-        complaints = bytearray()
-        try:
+        try:  # at once: a signal may raise anywhere, and without it the child would be waited for
             in_time = _watch(child, deadline, on_line, complaints) and _ends(child, deadline)
         finally:
             if child.poll() is None:

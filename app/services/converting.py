@@ -1,46 +1,35 @@
 """Making renditions: one conversion at a time in a worker, under a lease, measured again before it counts.
 
 Whatever dies on the way: the lease ends, another worker makes it under the next fence, and clears away what the
-first has left in its folder and in the store.
+first has left in its folder and in the store. A worker that is only asked to stop hands it back before.
 """
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import clock, crash_points
+from app import clock, crash_points, warm_stop
 from app.domain.recipe import Recipe
-from app.domain.retry import backoff
 from app.domain.video_spec import VideoFacts, problems
 from app.embedded import find_ffmpeg
-from app.exceptions import (
-    AppException,
-    ResourceNotFoundError,
-    VideoConversionError,
-    VideoProcessingError,
-    VideoValidationError,
-)
+from app.exceptions import AppException, VideoConversionError, VideoProcessingError
 from app.extensions import db, settings
 from app.logging_config import bind_context, get_logger
 from app.media import measure
 from app.media.convert import convert
-from app.models import Event, Rendition, Target, Video
-from app.monitoring import capture_error
-from app.queue import JobTimeout, wake_dispatcher
+from app.models import Rendition, Video
+from app.queue import JobTimeout
+from app.services import conversion_ends as ends
 from app.services import leases, removals, renditions, work_folders
-from app.storage import Stored, get_storage, new_key
+from app.services.conversion_ends import Job
+from app.storage import Stored, get_storage
 
 logger = get_logger(__name__)
-MAX_DEATHS = 2  # workers, or ffmpegs, that may die over a conversion
 NOTED_EVERY = 2.0  # seconds between two notes of how far it is
-FIRST_PAUSE, LONGEST_PAUSE = 15.0, 600.0  # seconds, after trouble of ours
 TOO_LONG = "Converting this video took longer than a worker may take for it. Make it shorter or smaller."
 
 
@@ -52,23 +41,6 @@ class _NotNeeded(Exception):  # noqa: N818 - a normal end
     """No target has to go out with it any more."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """A claimed rendition, detached. `starts` counts how often it was begun, this time included."""
-
-    id: uuid.UUID
-    fence: int
-    starts: int
-    backend: str
-    source: str
-    facts: VideoFacts
-    recipe: Recipe
-
-    @property
-    def key(self) -> str:
-        return new_key("renditions", self.id, f"{self.fence}.mp4")
-
-
 def make(rendition_id: uuid.UUID, fence: int) -> None:
     """Make one claimed rendition and settle it. Losing the lease, or the last target, is a normal end."""
     job = _take(rendition_id, fence)
@@ -78,27 +50,21 @@ def make(rendition_id: uuid.UUID, fence: int) -> None:
     try:
         if not _is_needed(job):
             raise _NotNeeded
-        with leases.renewed(Rendition, job.id, job.fence):
+        with leases.renewed(Rendition, job.id, job.fence), warm_stop.ends_work():
             stored, facts = _make(job)
+        ends.settle_ready(job, stored, facts)
+    except warm_stop.Stopped:
+        ends.hand_back(job)
     except _LeaseLost:
         return
     except _NotNeeded:
-        _let_go(job)
+        ends.let_go(job)
     except JobTimeout:  # a worker that was too slow is no worker that died
-        _refuse(job, VideoConversionError(TOO_LONG, {"crashed": False, "reason": "out of time"}))
+        ends.refuse(job, VideoConversionError(TOO_LONG, {"crashed": False, "reason": "out of time"}))
     except AppException as error:
-        _refuse(job, error)
-    else:
-        _settle_ready(job, stored, facts)
-
-
-def give_up(rendition_id: uuid.UUID, fence: int) -> None:
-    """End a rendition that killed its workers; it is not begun again for the same recipe. Commits."""
-    error = VideoConversionError(
-        "Converting this video ended its process several times, so it is not tried again. Export it again as "
-        "MP4 with H.264 and AAC."
-    )
-    _settle_failed(rendition_id, fence, error, lease_until=None)
+        ends.refuse(job, error)
+    except (SQLAlchemyError, OSError) as error:
+        ends.put_off(job, error)
 
 
 # -- taking it
@@ -198,100 +164,3 @@ class _Progress:
         )
         db.session.commit()
         return is_ours
-
-
-# -- settling it
-
-
-def _settle_ready(job: Job, stored: Stored, facts: VideoFacts) -> None:
-    """Write that it is there, and let go of what waited for it. Commits."""
-    renditions.lock_waiting(job.id)
-    owned = leases.write(
-        Rendition, job.id, job.fence, Rendition.state == "processing",
-        state="ready", size_bytes=stored.size, sha256=stored.sha256, facts=facts.to_dict(), error=None,
-        progress=1.0, remaining_seconds=0.0, retries=0, next_at=None, updated_at=clock.now(), **leases.FREE,
-    )  # fmt: skip
-    if not owned:
-        db.session.rollback()
-        get_storage().discard(job.key)
-        return
-    _tell(job.id, "rendition.ready")
-    Target.reckon_holds(Target.rendition_id == job.id)
-    db.session.commit()
-    logger.info("Rendition made", extra={"size_bytes": stored.size, "work": job.recipe.work})
-    wake_dispatcher()
-
-
-def _refuse(job: Job, error: AppException) -> None:
-    """The file's fault ends it, a crash is tried once more, trouble of ours again and again."""
-    crashed = isinstance(error, VideoConversionError) and bool(error.details.get("crashed"))
-    if crashed and job.starts >= MAX_DEATHS:
-        give_up(job.id, job.fence)
-    elif crashed:
-        _postpone(job, error, attempts=job.starts)
-    elif isinstance(error, VideoConversionError | VideoValidationError | ResourceNotFoundError):
-        _settle_failed(job.id, job.fence, error, **leases.FREE)
-    else:
-        capture_error(error)
-        _postpone(job, error, attempts=0)
-
-
-def _postpone(job: Job, error: AppException, *, attempts: int) -> None:
-    logger.warning("a rendition could not be made yet: %s", error.message, exc_info=True)
-    row = db.session.get_one(Rendition, job.id, populate_existing=True)
-    pause = backoff(row.retries + 1, first=FIRST_PAUSE, ceiling=LONGEST_PAUSE)
-    leases.write(
-        Rendition, job.id, job.fence, error=error.to_dict(), retries=row.retries + 1, attempts=attempts,
-        next_at=clock.now() + max(pause, timedelta(seconds=1)), lease_until=None,
-    )  # fmt: skip
-    db.session.commit()
-
-
-def _settle_failed(rendition_id: uuid.UUID, fence: int, error: AppException, **columns: Any) -> None:
-    """Write why it cannot be made, and end what waited for it; whatever was stored of it goes. Commits."""
-    waiting = renditions.lock_waiting(rendition_id)
-    owned = leases.write(
-        Rendition, rendition_id, fence, Rendition.state == "processing",
-        state="failed", error=error.to_dict(), next_at=None, remaining_seconds=None, updated_at=clock.now(),
-        **columns,
-    )  # fmt: skip
-    if not owned:
-        db.session.rollback()
-        return
-    _tell(rendition_id, "rendition.failed")
-    renditions.fail_targets(waiting, error.to_dict())
-    row = db.session.get_one(Rendition, rendition_id, populate_existing=True)
-    removals.plan(row.workspace_id, [(row.backend, row.key)])
-    row.key = None
-    db.session.commit()
-    logger.warning("Rendition failed: %s", error.message, extra={"rendition_id": str(rendition_id)})
-    wake_dispatcher()
-
-
-def _let_go(job: Job) -> None:
-    """End what no target needs, unless one came meanwhile: then it is made at once. Commits."""
-    row = db.session.scalar(
-        select(Rendition)
-        .where(Rendition.id == job.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None or row.fence != job.fence or row.state != "processing":
-        db.session.rollback()
-        return
-    if renditions.is_needed(job.id):
-        row.next_at = clock.now()
-    else:
-        removals.plan(row.workspace_id, [(row.backend, row.key)])
-        row.state, row.next_at, row.key = "removed", None, None
-        row.progress, row.remaining_seconds = 0.0, None
-    row.lease_until, row.attempts = None, 0
-    db.session.commit()
-    wake_dispatcher()
-
-
-def _tell(rendition_id: uuid.UUID, event: str) -> None:
-    row = db.session.get_one(Rendition, rendition_id, populate_existing=True)
-    Event.record(
-        event, workspace_id=row.workspace_id, subject_id=rendition_id, data={"video_id": str(row.video_id)}
-    )

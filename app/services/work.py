@@ -26,7 +26,7 @@ from app.queue import (
     Task,
 )
 from app.services import (
-    converting,
+    conversion_ends,
     credentials,
     deliveries,
     mails,
@@ -60,7 +60,7 @@ WORK: tuple[Work, ...] = (
     Work(Mail, SEND_MAIL, mails.give_up),
     Work(Webhook, FAN_OUT_EVENTS, deliveries.give_up_fan_out),
     Work(Delivery, DELIVER_EVENT, deliveries.give_up),
-    Work(Rendition, MAKE_RENDITION, converting.give_up, max_deaths=converting.MAX_DEATHS),
+    Work(Rendition, MAKE_RENDITION, conversion_ends.give_up, max_deaths=conversion_ends.MAX_DEATHS),
     Work(Chore, DO_CHORE, timetable.give_up),
     Work(Upload, IMPORT_UPLOAD, uploads_fetch.give_up, (Upload.state == "importing",)),
 )

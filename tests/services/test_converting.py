@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
-from app import clock
+from app import clock, warm_stop
 from app.domain.recipe import Recipe
 from app.exceptions import AppException, StorageError, VideoConversionError, VideoProcessingError
 from app.extensions import db, settings
 from app.media import measure
 from app.models import Event, Post, Rendition, Target, Upload, Video
 from app.queue import JobTimeout
-from app.services import converting, dispatch, renditions, work_folders
+from app.services import conversion_ends, converting, dispatch, renditions, work_folders
 from app.storage import get_storage, new_key
 from tests.clips import make_clip
 from tests.factories import make_channel, make_person, make_post, make_video, only_target
 
 pytestmark = pytest.mark.usefixtures("context")
+AWAY = OperationalError("UPDATE", {}, Exception("gone"))
 WORK = next(work for work in dispatch.WORK if work.model is Rendition)
 
 
@@ -149,7 +152,7 @@ def test_what_workers_stored_before_they_died_goes_when_it_is_given_up(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting(clip)
-    monkeypatch.setattr(converting, "_settle_ready", ending(Killed()))
+    monkeypatch.setattr(conversion_ends, "settle_ready", ending(Killed()))
     for hours in (0, 1):
         with pytest.raises(Killed):
             run(hours=hours)
@@ -193,6 +196,105 @@ def test_trouble_of_ours_is_tried_again_later_and_the_target_waits(
     monkeypatch.undo()
     run(hours=1)
     assert rendition().state == "ready"
+
+
+@pytest.fixture
+def stoppable() -> Iterator[None]:
+    """Forget afterwards that this process was asked to stop."""
+    yield
+    warm_stop._process.is_asked = False
+
+
+def test_a_worker_asked_to_stop_ends_its_conversion_at_once_and_no_number_of_stops_ends_the_video(
+    database_url: str, clip: Path, monkeypatch: pytest.MonkeyPatch, stoppable: None
+) -> None:
+    post = waiting(clip)
+    begun: list[Path] = []
+
+    def long(*args: Any, **_: Any) -> None:
+        begun.append(args[3])
+        args[3].write_bytes(b"half")
+        warm_stop._on_signal(warm_stop.SIGNAL, None)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(converting, "convert", long)
+    for _ in range(conversion_ends.MAX_DEATHS + 1):
+        run()
+        row = rendition()
+        assert (row.state, row.attempts, row.retries, row.lease_until) == ("processing", 0, 0, None)
+        assert row.next_at is not None and row.next_at <= clock.now()
+        assert folders() == []
+        warm_stop._process.is_asked = False
+    assert len(begun) == conversion_ends.MAX_DEATHS + 1
+    monkeypatch.undo()
+    run()
+
+    assert (rendition().state, target_of(post).hold) == ("ready", None)
+
+
+def test_a_worker_that_was_asked_to_stop_before_it_began_does_not_begin(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, stoppable: None
+) -> None:
+    waiting(clip)
+    monkeypatch.setattr(converting, "convert", ending(AssertionError("it began")))
+    warm_stop.ask()
+
+    run()
+
+    assert (rendition().state, rendition().attempts) == ("processing", 0)
+
+
+def test_what_is_asked_to_stop_once_it_is_made_is_settled(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, stoppable: None
+) -> None:
+    waiting(clip)
+    settle = conversion_ends.settle_ready
+
+    def asked(*args: Any) -> None:
+        warm_stop._on_signal(warm_stop.SIGNAL, None)
+        settle(*args)
+
+    monkeypatch.setattr(conversion_ends, "settle_ready", asked)
+    run()
+
+    assert rendition().state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(AWAY, "DATABASE_ERROR"), (OSError("no fork"), "VIDEO_PROCESSING_ERROR")]
+)
+def test_a_database_or_machine_in_trouble_is_no_worker_that_died(
+    clip: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    waiting(clip)
+    monkeypatch.setattr(converting, "convert", ending(error))
+
+    for hours in range(conversion_ends.MAX_DEATHS + 1):
+        run(hours=hours)
+
+    row = rendition()
+    assert (row.state, row.attempts, row.lease_until) == ("processing", 0, None)
+    assert row.retries == conversion_ends.MAX_DEATHS + 1
+    assert row.next_at is not None and row.next_at > clock.now() + timedelta(seconds=5)
+    assert (row.error or {})["code"] == code
+
+
+def test_a_database_that_is_away_is_waited_for(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting(clip)
+    away = [AWAY, AWAY]
+    postpone = conversion_ends._postpone
+
+    def once_it_is_back(*args: Any, **columns: Any) -> None:
+        if away:
+            raise away.pop()
+        postpone(*args, **columns)
+
+    monkeypatch.setattr(converting, "convert", ending(AWAY))
+    monkeypatch.setattr(conversion_ends, "_postpone", once_it_is_back)
+    monkeypatch.setattr(conversion_ends, "PATIENCE", (0.0, 0.0, 0.0))
+    run()
+
+    assert (rendition().attempts, rendition().lease_until, away) == (0, None, [])
 
 
 def test_what_came_out_wrong_does_not_count(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
