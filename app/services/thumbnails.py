@@ -107,6 +107,8 @@ def put_image(principal: Principal, video_id: uuid.UUID, sent: Callable[[], Read
         )
     row = Video.get_owned(video_id, workspace_id=principal.workspace_id, lock=True)
     _change(row, picture)
+    if row.state == "ready":  # a worker that is just taking a frame has lost its claim: this picture is later
+        row.next_at, row.lease_until, row.fence, row.attempts = None, None, row.fence + 1, 0
     db.session.commit()
     wake_dispatcher()
 
@@ -144,7 +146,12 @@ def make(video_id: uuid.UUID, fence: int) -> None:
     row = db.session.get(Video, video_id, populate_existing=True)
     is_ours = row is not None and row.fence == fence and row.state == "ready"
     db.session.rollback()
-    if row is None or not is_ours or row.thumbnail_wanted is None or not leases.begin(Video, video_id, fence):
+    if row is None or not is_ours:
+        return
+    if row.thumbnail_wanted is None:
+        _rest(video_id, fence)
+        return
+    if not leases.begin(Video, video_id, fence):
         return
     duration = float((row.facts or {}).get("duration_seconds") or 0.0)
     try:
@@ -158,6 +165,13 @@ def make(video_id: uuid.UUID, fence: int) -> None:
         db.session.commit()
     else:
         _settle(video_id, fence, picture)
+
+
+def _rest(video_id: uuid.UUID, fence: int) -> None:
+    """Let a claimed video of which nothing is wanted come due no more. Commits."""
+    unwanted = (Video.state == "ready", Video.thumbnail_wanted.is_(None))
+    leases.write(Video, video_id, fence, *unwanted, next_at=None, **leases.FREE)
+    db.session.commit()
 
 
 def give_up(video_id: uuid.UUID, fence: int) -> None:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import time_machine
@@ -111,6 +112,52 @@ def test_the_old_picture_stays_as_long_as_a_platform_may_be_fetching_it(
 
     assert len(files(settings)) == 3
     assert dispatch.claim(dispatch.WORK[1], clock.now()) == []
+
+
+def test_a_picture_sent_while_a_worker_takes_a_frame_stays(
+    database_url: str,
+    person: Person,
+    video: Video,
+    picture: bytes,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take = thumbnails._take_frame
+
+    def slow(*args: Any, **options: Any) -> thumbnails.Picture:
+        taken = take(*args, **options)
+        thumbnails.put_image(person.principal, video.id, lambda: io.BytesIO(picture))
+        return taken
+
+    thumbnails.choose(person.principal, video.id, at_seconds=0.5)
+    monkeypatch.setattr(thumbnails, "_take_frame", slow)
+    work_on(video)
+    removed()
+
+    row = read(video.id)
+    assert (row.thumbnail_at, row.next_at, row.lease_until, row.attempts) == (None, None, None, 0)
+    assert len(files(settings)) == 2
+
+
+def test_a_picture_sent_before_the_worker_begins_leaves_nothing_due(
+    person: Person, video: Video, picture: bytes
+) -> None:
+    thumbnails.choose(person.principal, video.id, at_seconds=0.5)
+    ((_, (_, fence)),) = dispatch.claim(dispatch.WORK[0], clock.now())
+    thumbnails.put_image(person.principal, video.id, lambda: io.BytesIO(picture))
+    thumbnails.make(video.id, fence)
+
+    row = read(video.id)
+    assert (row.thumbnail_at, row.next_at, row.lease_until) == (None, None, None)
+
+
+def test_a_video_of_which_nothing_is_wanted_comes_due_once(person: Person, video: Video) -> None:
+    video.next_at = clock.now()
+    db.session.commit()
+
+    work_on(video)
+
+    assert (read(video.id).next_at, read(video.id).lease_until) == (None, None)
 
 
 def test_a_good_frame_is_chosen_again_on_request(person: Person, video: Video, picture: bytes) -> None:
