@@ -1,8 +1,8 @@
 """Moving files from one store to another, file by file, while everything runs.
 
 A file is copied under the same key, compared with its row by size and SHA-256, and then the row is pointed at the
-new store if it still names the old one. The old file goes an hour later: whoever read the row before goes on with
-it. A row names the copy before its first byte is written, so whatever dies on the way leaves nothing for good, and
+new store if it still names the old one. The old file goes when no job that read the row before can still be running.
+A row names the copy before its first byte is written, so whatever dies on the way leaves nothing for good, and
 the next run begins with the files that are left.
 """
 
@@ -20,12 +20,14 @@ from app.exceptions import AppException, ResourceNotFoundError
 from app.extensions import db
 from app.logging_config import get_logger
 from app.models import Rendition, Upload, Video
+from app.queue import TASKS
 from app.services import instance, removals
 from app.storage import get_storage
 
 logger = get_logger(__name__)
 BATCH = 200
-READERS_ARE_DONE = timedelta(hours=1)  # no job runs longer; links look into both stores
+# 13 hours: the longest job may begin to read at its end. Links look into both stores.
+READERS_ARE_DONE = timedelta(seconds=max(task.timeout for task in TASKS.values()), hours=1)
 COPY_TAKES = timedelta(days=1)
 Outcome = Literal["moved", "gone", "busy", "missing", "damaged", "failed"]
 
