@@ -60,7 +60,7 @@ class Discarding(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         if (rest := self.rests.get(self.path)) is not None:
-            self._answer(b"", length=len(rest))
+            self._answer(b"", length=len(rest), ETag=f'"{hashlib.md5(rest).hexdigest()}"')
             return
         if not self.etag:
             self._answer(b"", status=404)

@@ -177,7 +177,7 @@ def _work(web: WebServer, video_id: str) -> int:
             time.sleep(0.5)
             answer = requests.get(f"{web.url}/api/v1/videos/{video_id}", headers=web.headers, timeout=60)
             state = answer.json()["state"]
-    assert state == "ready", answer.text
+    assert state == "ready", answer.text + (web.folder / "worker.log").read_text()
     return memory.peak
 
 
