@@ -8,6 +8,7 @@ from flask import Response, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
+from app.domain.file_name import printable
 from app.routes.base import Blueprint
 from app.services import files
 from app.services.files import LinkedFile
@@ -83,5 +84,6 @@ def _headers(file: LinkedFile) -> Headers:
 
 def _disposition(name: str) -> str:
     """Name the file for whoever saves it: in ASCII for old readers, whole for the others (RFC 6266)."""
+    name = printable(name)  # rows and links of older versions may hold what no header takes
     plain = name.encode("ascii", "replace").decode().replace("\\", "_").replace('"', "'")
     return f"inline; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

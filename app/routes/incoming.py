@@ -13,6 +13,7 @@ from flask import Request
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
+from app.domain.file_name import clean_filename
 from app.exceptions import PayloadTooLargeError, ValidationError
 from app.extensions import settings
 from app.schemas.videos import VideoTextsSchema
@@ -22,7 +23,6 @@ CHUNK = 128 * 1024
 FORM_MEMORY = 1024**2  # bytes of boundary, headers and texts of a form that may be held
 MAX_PARTS = 16
 PICTURES = ("image/jpeg", "image/png")
-MAX_FILENAME = 255
 CUT_OFF = "The upload ended early: fewer bytes arrived than were announced. Send it again."
 
 
@@ -79,12 +79,6 @@ def _refuse_long_form(announced: int | None) -> None:
             f"The form has {announced} bytes; files of at most {allowed} are allowed. Send a smaller one.",
             {"found": announced, "allowed": allowed},
         )
-
-
-def clean_filename(name: str) -> str:
-    """Return the last part of a name without what cannot be shown; it is never used as a path."""
-    last = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(char for char in last if char.isprintable()).strip()[:MAX_FILENAME]
 
 
 class RawBody:

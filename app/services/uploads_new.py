@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app import clock
+from app.domain.file_name import clean_filename
 from app.domain.principal import Principal
 from app.exceptions import PayloadTooLargeError, ValidationError
 from app.extensions import settings
@@ -28,8 +29,8 @@ def check_length(total_bytes: int, *, field: str = "Upload-Length") -> None:
 
 
 def new_row(principal: Principal, *, kind: str, filename: str, **columns: Any) -> Upload:
-    """Return an upload that is not stored yet, whose file gets a name of ours."""
-    expires_at = expiry()
+    """Return an upload that is not stored yet, whose file gets a name of ours; `filename` is cleaned here."""
+    expires_at, filename = expiry(), clean_filename(filename)
     return Upload(
         id=new_id(),
         workspace_id=principal.workspace_id,

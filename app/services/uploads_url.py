@@ -10,6 +10,7 @@ from datetime import timedelta
 from urllib.parse import unquote, urlsplit
 
 from app import clock
+from app.domain.file_name import clean_filename
 from app.domain.principal import Principal
 from app.extensions import db, key_ring
 from app.models import Upload, Video
@@ -38,7 +39,7 @@ def begin(
 ) -> Upload:
     """Make the upload and its video, to be fetched once the caller has committed. `url` was checked before."""
     parts = urlsplit(url)
-    name = filename or unquote(parts.path.rpartition("/")[2])[:255]
+    name = clean_filename(filename) or unquote(parts.path.rpartition("/")[2])
     now = clock.now()
     row = new_row(
         principal, kind="url", filename=name, state="importing", title=title, description=description,
@@ -49,7 +50,7 @@ def begin(
     row.video_id = uploads_ending.video_id_of(row.key)
     video = Video(
         id=row.video_id, workspace_id=row.workspace_id, created_by=row.created_by, title=title,
-        description=description, filename=name, backend=row.backend, key=row.key, size_bytes=0, sha256="",
+        description=description, filename=row.filename, backend=row.backend, key=row.key, size_bytes=0, sha256="",
     )  # fmt: skip
     db.session.add(video)
     db.session.flush()

@@ -135,6 +135,19 @@ def test_a_link_to_a_deleted_file_is_not_found(app: Flask, client: FlaskClient, 
     assert client.get(link).status_code == 404
 
 
+def test_a_name_no_header_takes_is_sent_without_what_it_does_not_take(
+    app: Flask, client: FlaskClient
+) -> None:
+    with app.app_context():
+        get_storage().put_stream(KEY, io.BytesIO(DATA), max_bytes=100)
+        url = files.link(KEY, backend="folder", content_type="video/mp4", name="a\nb\0.mp4", version="abc")
+
+    answer = client.get(urlsplit(url).path)
+
+    assert (answer.status_code, answer.data) == (200, DATA)
+    assert 'filename="ab.mp4"' in answer.headers["Content-Disposition"]
+
+
 def test_an_empty_file_is_served_empty(app: Flask, client: FlaskClient) -> None:
     empty = new_key("videos", UUID(int=8), "original.mp4")
     with app.app_context():
