@@ -42,7 +42,7 @@ class Task:
 
 MEASURE_VIDEO = Task("jobs.media.measure_video", "media", 6 * 3600)  # fetches all of an original
 MAKE_RENDITION = Task("jobs.media.make_rendition", "media", 12 * 3600)  # most end earlier: `seconds_allowed`
-EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 300)
+EXPIRE_UPLOAD = Task("jobs.media.expire_upload", "default", 3600)  # joins what may be thousands of parts
 IMPORT_UPLOAD = Task("jobs.media.import_upload", "media", 6 * 3600)
 STAGE_TARGET = Task("jobs.publish.stage_target", "stage", 900)
 CALL_PLATFORM = Task("jobs.publish.call_platform", "commit", 120)

@@ -57,7 +57,9 @@ class PartNumbersSchema(Schema):
 class SignedPartSchema(Schema):
     part_number = fields.Integer(required=True)
     size_bytes = fields.Integer(required=True, metadata={"description": "How many bytes this part has."})
-    url = fields.String(required=True, metadata={"description": "PUT the bytes here, without other headers."})
+    url = fields.String(
+        required=True, metadata={"description": "PUT exactly so many bytes here, without other headers."}
+    )
     expires_at = Instant(required=True)
 
 

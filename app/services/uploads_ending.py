@@ -26,6 +26,8 @@ from app.storage import Kept, get_storage
 logger = get_logger(__name__)
 SHOWN_FOR = timedelta(hours=24)  # how an upload ended can be read for this long
 AGAIN_AFTER = timedelta(seconds=30)  # when the store would not do its part
+OPEN = ("receiving", "importing", "finishing")
+DELETED = "This video was deleted before it had come."
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def _become_video(whole: Whole, container: Container, sha256: str) -> None:
         made = True
     if not made:
         db.session.rollback()
-        fail(whole.id, whole.fence, VideoValidationError("This video was deleted before it had come."))
+        fail(whole.id, whole.fence, VideoValidationError(DELETED))
         return
     ours = leases.write(
         Upload, whole.id, whole.fence, Upload.state == "finishing",
@@ -165,12 +167,13 @@ def fail(upload_id: uuid.UUID, fence: int, error: AppException, *, shown_for: ti
     Its bytes go at once, or later if the store does not let us.
     """
     row = db.session.get(Upload, upload_id, populate_existing=True)
+    if row is not None and row.kind == "url":  # the video before its upload, as whoever deletes it does
+        Video.locked(video_id_of(row.key))
+        row = db.session.get(Upload, upload_id, populate_existing=True)
     if row is None or row.fence != fence or row.state in ("done", "failed"):
         db.session.rollback()
         return
-    row.state, row.error, row.url_encrypted = "failed", error.to_dict(), None
-    row.expires_at, row.next_at = clock.now() + shown_for, clock.now()
-    row.lease_until, row.attempts, row.reserved_bytes = None, 0, 0
+    _mark_failed(row, error, shown_for=shown_for)
     if row.kind == "url":
         _reject_video(video_id_of(row.key), error)
     db.session.commit()
@@ -178,6 +181,27 @@ def fail(upload_id: uuid.UUID, fence: int, error: AppException, *, shown_for: ti
     logger.info("Upload ended without a video", extra={"upload_id": str(upload_id), "reason": error.code})
     tidy(upload_id, fence)
     wake_dispatcher()
+
+
+def _mark_failed(row: Upload, error: AppException, *, shown_for: timedelta) -> None:
+    now = clock.now()
+    row.state, row.error, row.url_encrypted = "failed", error.to_dict(), None
+    row.expires_at, row.next_at = now + shown_for, now
+    row.lease_until, row.attempts, row.reserved_bytes = None, 0, 0
+
+
+def end_of_deleted(video_id: uuid.UUID) -> None:
+    """End an upload that still brings a locked video which is deleted now, in the caller's transaction.
+
+    Whoever works on it finds another fence. The dispatcher removes its bytes at once, and looks once more when it
+    forgets the row for what was still being written.
+    """
+    error = VideoValidationError(DELETED)
+    open_ones = select(Upload).where(Upload.video_id == video_id, Upload.state.in_(OPEN)).with_for_update()
+    for row in db.session.scalars(open_ones.execution_options(populate_existing=True)):
+        row.fence += 1
+        _mark_failed(row, error, shown_for=SHOWN_FOR)
+        track_video_upload("rejected")
 
 
 def _reject_video(video_id: uuid.UUID, error: AppException) -> None:

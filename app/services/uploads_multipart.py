@@ -106,14 +106,13 @@ def sign(principal: Principal, upload_id: uuid.UUID, numbers: Iterable[int]) -> 
     )
     db.session.commit()
     until = clock.now() + timedelta(seconds=SIGNED_FOR)
-    storage = get_storage(parts_.backend)
-    return [
-        SignedPart(
-            number, parts_.size(number),
-            storage.sign_part(parts_.key, parts_.store_id, number, seconds=SIGNED_FOR), until,
-        )
-        for number in wanted
-    ]  # fmt: skip
+    return [SignedPart(number, parts_.size(number), _address(parts_, number), until) for number in wanted]
+
+
+def _address(wanted: Parts, number: int) -> str:
+    """Return where to send a part of exactly the length it is to have: the bucket refuses another."""
+    storage, length = get_storage(wanted.backend), wanted.size(number)
+    return storage.sign_part(wanted.key, wanted.store_id, number, length=length, seconds=SIGNED_FOR)
 
 
 def parts(principal: Principal, upload_id: uuid.UUID) -> list[Part]:

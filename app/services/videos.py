@@ -20,7 +20,16 @@ from app.models import Post, Rendition, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import archiving, files, originals, removals, renditions, thumbnails, uploads
+from app.services import (
+    archiving,
+    files,
+    originals,
+    removals,
+    renditions,
+    thumbnails,
+    uploads,
+    uploads_ending,
+)
 from app.services.idempotency import Remember, forget
 from app.storage.base import Readable
 
@@ -150,6 +159,7 @@ def delete(principal: Principal, video_id: uuid.UUID) -> None:
     archiving.refuse_while_used(video)
     removals.plan(video.workspace_id, [removals.picture(video)])
     archiving.let_go([video], event="video.deleted")
+    uploads_ending.end_of_deleted(video_id)
     if is_told_of:
         video.thumbnail_key = video.thumbnail_backend = video.thumbnail_bytes = video.thumbnail_at = None
     else:

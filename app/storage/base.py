@@ -100,14 +100,16 @@ class Storage(abc.ABC):
         """Open a file to be written on after what was kept of it; at its end it has `most_bytes` or fewer.
 
         `expected_bytes` only lets a full disk be seen before the first byte. One writer at a time, and the caller
-        sees to that. The file is there under its key once `finish_growing` is done.
+        sees to that. The file is there under its key once `finish_growing` is done. Raises UploadGoneError when the
+        store has not what was kept.
         """
 
     @abc.abstractmethod
     def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:
         """Make a file that is written completely appear under its key; repeating it is no error.
 
-        `sha256` is compared where the store itself does not prove that it has these bytes. Raises StorageError.
+        `sha256` is compared where the store itself does not prove that it has these bytes. Raises StorageError, or
+        UploadGoneError when the store has not what was kept.
         """
 
     @abc.abstractmethod
@@ -154,8 +156,8 @@ class Storage(abc.ABC):
         """Begin a file whose parts come to the store directly; return what the store calls it."""
         raise NotImplementedError
 
-    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
-        """Return an address to PUT the part with this number to."""
+    def sign_part(self, key: str, upload_id: str, number: int, *, length: int, seconds: int) -> str:
+        """Return an address to PUT the part with this number, of `length` bytes and no other, to."""
         raise NotImplementedError
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:

@@ -25,7 +25,7 @@ from app.storage.base import (
     sync_folder,
 )
 from app.storage.disk import disk_errors, write_all
-from app.storage.growing import SPACE_CHECK_BYTES, Growing, GrowingFile, Kept
+from app.storage.growing import SPACE_CHECK_BYTES, Growing, GrowingFile, Kept, lost
 
 
 class FolderStorage(Storage):
@@ -86,6 +86,8 @@ class FolderStorage(Storage):
         expected_bytes: int | None = None,
     ) -> Iterator[Growing]:
         part, target = self._growing(key), self._path(key)
+        if kept.offset:
+            self._require_there(target)
         with disk_errors():
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._require(max((expected_bytes or 0) - kept.offset, 0))
@@ -102,11 +104,20 @@ class FolderStorage(Storage):
 
     def finish_growing(self, key: str, kept: Kept, *, sha256: str | None) -> None:  # noqa: ARG002 - see S3
         part, target = self._growing(key), self._path(key)
+        self._require_there(target)
         with disk_errors():
-            if part.exists():
-                os.truncate(part, kept.offset)
-                _publish(part, target)
-            _require_size(target.stat().st_size, expected=kept.offset)
+            size = _size(part)
+            if size is None and _size(target) == kept.offset:
+                return  # a process that died after this was done
+            if size is None or size < kept.offset:
+                raise lost(found=size or 0, expected=kept.offset)
+            os.truncate(part, kept.offset)
+            _publish(part, target)
+
+    def _require_there(self, target: Path) -> None:
+        """Raise StorageError when not even the folder of its kind is there: a disk that is not mounted lost nothing."""
+        if not target.parent.parent.is_dir():
+            raise StorageError("The folder of the files is not there. Is its disk mounted?")
 
     def _growing(self, key: str) -> Path:
         target = self._path(key)
@@ -225,6 +236,14 @@ def _publish(part: Path, target: Path) -> None:
 def _sync_folders(target: Path) -> None:
     for folder in (target.parent, target.parent.parent, target.parent.parent.parent):
         sync_folder(folder)
+
+
+def _size(path: Path) -> int | None:
+    """Return a file's size, None when it is clearly not there. Raises OSError when that cannot be told."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _require_size(found: int, *, expected: int) -> None:

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from app.exceptions import UploadGoneError
+
 Marks = dict[str, Any]
 SPACE_CHECK_BYTES = 64 * 1024**2  # how often a growing file looks at the free space
 
@@ -29,6 +31,14 @@ class Part(NamedTuple):
     number: int
     size: int
     etag: str
+
+
+def lost(*, found: int, expected: int) -> UploadGoneError:
+    """Return the error for a store that has fewer bytes of an upload, or others, than were kept."""
+    return UploadGoneError(
+        "The store no longer has all that was sent of this upload. Send the file again in another.",
+        {"found_bytes": found, "expected_bytes": expected},
+    )
 
 
 class Growing(Protocol):
@@ -50,19 +60,29 @@ class Growing(Protocol):
 Opened = AbstractContextManager[Growing]
 
 
+def _opened(part: Path, *, offset: int) -> int:
+    """Return a descriptor of the file, made anew if nothing was kept of it."""
+    if offset == 0:
+        return os.open(part, os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        return os.open(part, os.O_WRONLY)
+    except FileNotFoundError:
+        raise lost(found=0, expected=offset) from None
+
+
 class GrowingFile:
-    """A file in a folder that is written on at its end."""
+    """A file in a folder that is written on at its end. Raises UploadGoneError when it is shorter than `offset`."""
 
     def __init__(
         self, part: Path, *, offset: int, check_space: Callable[[], None], sync: Callable[[], None]
     ) -> None:
-        is_new = not part.exists()
-        self._descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, 0o600)
-        self._check_space, self._sync_name = check_space, sync if is_new else None
+        self._descriptor = _opened(part, offset=offset)
+        self._check_space, self._sync_name = check_space, None if offset else sync
         self.offset, self._next_check = offset, offset + SPACE_CHECK_BYTES
-        if os.fstat(self._descriptor).st_size < offset:
+        size = os.fstat(self._descriptor).st_size
+        if size < offset:
             os.close(self._descriptor)
-            raise OSError(0, "a file is shorter than it was")
+            raise lost(found=size, expected=offset)
         os.ftruncate(self._descriptor, offset)  # what came after the last marks may be torn
         os.lseek(self._descriptor, offset, os.SEEK_SET)
 

@@ -91,9 +91,7 @@ class S3Storage(Storage):
         most_bytes: int,
         expected_bytes: int | None = None,  # noqa: ARG002 - a bucket does not fill up
     ) -> Iterator[Growing]:
-        growing = GrowingObject(
-            self._client, self._bucket, checked(key), marks=kept.marks, most_bytes=most_bytes
-        )
+        growing = GrowingObject(self._client, self._bucket, checked(key), kept=kept, most_bytes=most_bytes)
         try:
             yield growing
         finally:
@@ -200,8 +198,9 @@ class S3Storage(Storage):
             answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=checked(key))
         return str(answer["UploadId"])
 
-    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:
-        params = {"Bucket": self._bucket, "Key": checked(key), "UploadId": upload_id, "PartNumber": number}
+    def sign_part(self, key: str, upload_id: str, number: int, *, length: int, seconds: int) -> str:
+        where = {"Bucket": self._bucket, "Key": checked(key), "UploadId": upload_id}
+        params = where | {"PartNumber": number, "ContentLength": length}
         return str(self._client.generate_presigned_url("upload_part", Params=params, ExpiresIn=seconds))
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:

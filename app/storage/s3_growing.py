@@ -11,7 +11,7 @@ import threading
 from typing import Any
 
 from app.exceptions import S3UploadError
-from app.storage.growing import Kept, Marks, Part
+from app.storage.growing import Kept, Part, lost
 from app.storage.s3_transfer import s3_errors
 
 LEAST_PART = 5 * 1024**2  # bytes; S3 user guide, "Amazon S3 multipart upload limits"
@@ -35,11 +35,12 @@ class GrowingObject:
     """An object that is written on, in parts, from one buffer.
 
     Marks: `upload_id`, `parts` as [ETag, bytes, whether the ETag is the MD5 of what was sent], and `rest` as
-    [slot, bytes].
+    [slot, bytes]. Raises UploadGoneError when they are not those of the offset, or the store has them no longer.
     """
 
-    def __init__(self, client: Any, bucket: str, key: str, *, marks: Marks, most_bytes: int) -> None:
-        self._client, self._bucket, self._key = client, bucket, key
+    def __init__(self, client: Any, bucket: str, key: str, *, kept: Kept, most_bytes: int) -> None:
+        require_amount(kept)
+        self._client, self._bucket, self._key, marks = client, bucket, key, kept.marks
         self._upload_id: str | None = marks.get("upload_id")
         self._parts: list[list[Any]] = [list(part) for part in marks.get("parts", ())]
         self._rest: list[int] | None = marks.get("rest")
@@ -66,8 +67,7 @@ class GrowingObject:
                 while piece := body.read(1024**2):
                     self._take(piece)
         if self._filled != length:
-            facts = {"expected_bytes": length, "found_bytes": self._filled}
-            raise S3UploadError("The store lost the end of an upload.", facts)
+            raise lost(found=self._filled, expected=length)
 
     def _take(self, piece: bytes) -> bytes:
         """Put as much as fits into the buffer and return what does not."""
@@ -87,7 +87,7 @@ class GrowingObject:
             self._send_part()
         if everything and self._filled:
             self._put_rest()
-        marks = {"upload_id": self._upload_id, "parts": self._parts, "rest": self._rest}
+        marks = {"upload_id": self._upload_id, "parts": list(self._parts), "rest": self._rest}
         return Kept(self._in_parts + (self._rest[1] if self._rest else 0), marks)
 
     def close(self) -> None:
@@ -119,6 +119,14 @@ class GrowingObject:
         self._slot, self._rest = slot, [slot, self._filled]
 
 
+def require_amount(kept: Kept) -> None:
+    """Raise UploadGoneError unless parts and rest are as long as what was kept: they would make another file."""
+    rest = kept.marks.get("rest")
+    found = sum(part[1] for part in kept.marks.get("parts", ())) + (rest[1] if rest else 0)
+    if found != kept.offset:
+        raise lost(found=found, expected=kept.offset)
+
+
 def send_part(client: Any, where: dict[str, Any], number: int, body: bytes | bytearray) -> list[Any]:
     """Send a part and return its ETag, its length and whether the ETag shows that the store has these bytes.
 
@@ -139,6 +147,7 @@ def send_part(client: Any, where: dict[str, Any], number: int, body: bytes | byt
 
 def finish(client: Any, bucket: str, key: str, kept: Kept) -> str:
     """Make the object of its parts and the rest; return the ETag that proves it, or "" where none can."""
+    require_amount(kept)
     where = {"Bucket": bucket, "Key": key}
     body = _rest(client, where, kept.marks.get("rest"))
     if not kept.marks.get("upload_id"):
@@ -162,7 +171,10 @@ def _rest(client: Any, where: dict[str, Any], rest: list[int] | None) -> bytes:
     with s3_errors(S3UploadError, "rest"):
         answer = client.get_object(Bucket=where["Bucket"], Key=rest_key(where["Key"], rest[0]))
         with answer["Body"] as stream:
-            return bytes(stream.read())
+            body = bytes(stream.read())
+    if len(body) != rest[1]:
+        raise lost(found=len(body), expected=rest[1])
+    return body
 
 
 def complete(client: Any, where: dict[str, Any], etags: list[str]) -> None:

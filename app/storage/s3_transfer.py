@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 REOPENINGS = 3  # a download cut off half way goes on where it stopped, this often
 _MISSING = {"404", "NoSuchKey", "NotFound"}
-_LOST = {"NoSuchUpload", "InvalidPart"}  # of parts that a rule of the bucket or a person removed
+_LOST = "The store no longer has the parts of this upload. Send the file again in another."
+_NOT_JOINED = "The store cannot make one file of the parts of this upload. Send the file again in another."
+_FINAL = dict.fromkeys(("NoSuchUpload", "InvalidPart", "NoSuchKey"), _LOST) | dict.fromkeys(
+    ("EntityTooSmall", "EntityTooLarge", "InvalidPartOrder"), _NOT_JOINED
+)
 
 
 class Multipart:
@@ -144,7 +148,7 @@ def fill(intake: Intake, buffer: bytearray) -> int:
 def s3_errors(error_class: type[StorageError], operation: str, key: str = "") -> Iterator[None]:
     """Turn botocore's errors into ours; only codes are passed on, never addresses or signatures.
 
-    Raises UploadGoneError for parts that are lost: trying again does not bring them back.
+    Raises UploadGoneError for parts that are lost or cannot be joined: trying again does not change that.
     """
     try:
         yield
@@ -153,9 +157,8 @@ def s3_errors(error_class: type[StorageError], operation: str, key: str = "") ->
         if key and code in _MISSING:
             raise ResourceNotFoundError(resource_type="File", resource_id=key) from error
         facts = {"operation": operation, "reason": code}
-        if code in _LOST and error_class is S3UploadError:
-            message = "The store no longer has the parts of this upload. Send the file again in another."
-            raise UploadGoneError(message, facts) from error
+        if code in _FINAL and error_class is S3UploadError:
+            raise UploadGoneError(_FINAL[code], facts) from error
         raise error_class(details=facts) from error
     except (BotoCoreError, HTTPError, OSError) as error:
         raise error_class(details={"operation": operation, "reason": type(error).__name__}) from error

@@ -226,7 +226,7 @@ class FolderWithParts(FolderStorage):
     def begin_parts(self, key: str) -> str:  # noqa: ARG002
         return "upload-1"
 
-    def sign_part(self, key: str, upload_id: str, number: int, *, seconds: int) -> str:  # noqa: ARG002
+    def sign_part(self, key: str, upload_id: str, number: int, *, length: int, seconds: int) -> str:  # noqa: ARG002
         return f"https://bucket.example.com/{key}?partNumber={number}"
 
     def list_parts(self, key: str, upload_id: str) -> list[Part]:  # noqa: ARG002

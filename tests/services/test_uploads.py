@@ -171,6 +171,19 @@ def test_a_store_that_is_away_for_long_is_no_reason_to_give_an_upload_up(
     assert row.next_at < clock.now() + timedelta(minutes=1)
 
 
+def test_an_upload_that_has_all_come_and_is_gone_from_the_store_ends(clip_bytes: bytes) -> None:
+    uploads.receive(make_person().principal, Sent(clip_bytes))  # the store is there
+    place = uploads._open(make_person().principal, Sent(clip_bytes), "mp4")
+    finishing = {"state": "finishing", "offset_bytes": 5, "next_at": clock.now()}
+    db.session.execute(update(Upload).values(**finishing))
+    db.session.commit()
+
+    uploads_ending.attend(place.upload_id, 0)
+
+    row = db.session.get_one(Upload, place.upload_id, populate_existing=True)
+    assert (row.state, (row.error or {})["code"]) == ("failed", "UPLOAD_GONE")
+
+
 def test_an_expired_claim_removes_nothing(settings: Settings, clip_bytes: bytes) -> None:
     place = uploads._open(make_person().principal, Sent(clip_bytes), "mp4")
     get_storage().put_stream(place.key, io.BytesIO(b"x"), max_bytes=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -10,11 +11,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError
 
 from app.config import Settings
-from app.exceptions import ResourceNotFoundError, S3UploadError, StorageError
+from app.exceptions import S3UploadError, StorageError, UploadGoneError
 from app.storage import FolderStorage, Kept, Storage, new_key
 from app.storage.s3 import S3Storage
+from app.storage.s3_transfer import s3_errors
 from tests.canaries import canary
 from tests.storage.test_s3 import BUCKET, bucket  # noqa: F401 - fixtures
 
@@ -53,6 +56,15 @@ def left(storage: Storage, tmp_path: Path) -> Callable[[str], list[Any]]:
         return [str(path.relative_to(tmp_path / "files")) for path in (tmp_path / "files").rglob("*.*")]
 
     return look
+
+
+def bucket_storage(address: str, data_dir: Path) -> S3Storage:
+    return S3Storage(
+        Settings(
+            data_dir=data_dir, s3_bucket=BUCKET, s3_endpoint_url=address, s3_access_key_id="k",
+            s3_secret_access_key="s",
+        )
+    )  # fmt: skip
 
 
 def key() -> str:
@@ -136,8 +148,64 @@ def test_a_store_that_lost_what_was_kept_says_so(storage: Storage) -> None:
     kept = written(storage, name, NOTHING, b"x" * 1000, total=MIB)
     storage.discard(name)
 
-    with pytest.raises((StorageError, ResourceNotFoundError)):
+    with pytest.raises(UploadGoneError):
         written(storage, name, kept, b"y", total=MIB)
+    with pytest.raises(UploadGoneError):
+        storage.finish_growing(name, kept, sha256=None)
+
+
+def test_a_store_that_has_less_than_was_kept_says_so(storage: Storage) -> None:
+    name = key()
+    kept = written(storage, name, NOTHING, b"x" * 1000, total=MIB)
+    more = kept._replace(offset=kept.offset + 1)
+
+    with pytest.raises(UploadGoneError):
+        written(storage, name, more, b"y", total=MIB)
+    with pytest.raises(UploadGoneError):
+        storage.finish_growing(name, more, sha256=None)
+    written(storage, name, kept, b"y", total=MIB)  # and nothing was changed by that
+
+
+def test_what_was_kept_stays_what_it_was_while_more_is_written(storage: Storage) -> None:
+    """A sender that pauses has its last marks saved again: newer parts beside an older offset are no file."""
+    name, piece = key(), bytes(16 * MIB)
+    with storage.grow(name, NOTHING, most_bytes=40 * MIB) as growing:
+        growing.write(piece)
+        first = growing.keep(everything=False)
+        before = copy.deepcopy(first)
+        growing.write(piece)
+        second = growing.keep(everything=False)
+
+    assert first == before
+    assert (first.offset, second.offset) == (16 * MIB, 32 * MIB)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_marks_of_another_offset_are_not_gone_on_with(s3_endpoint: str, tmp_path: Path) -> None:
+    storage, name = bucket_storage(s3_endpoint, tmp_path), key()
+    kept = written(storage, name, NOTHING, bytes(16 * MIB), b"rest", total=20 * MIB)
+
+    with pytest.raises(UploadGoneError):
+        written(storage, name, Kept(4, kept.marks), b"y", total=20 * MIB)
+
+
+def test_a_disk_that_is_not_there_has_lost_nothing(tmp_path: Path) -> None:
+    storage, name = FolderStorage(Settings(data_dir=tmp_path, min_free_bytes=0)), key()
+    kept = written(storage, name, NOTHING, b"x" * 1000, total=MIB)
+    (tmp_path / "files").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(StorageError):
+        written(storage, name, kept, b"y", total=MIB)
+    with pytest.raises(StorageError):
+        storage.finish_growing(name, kept, sha256=None)
+
+
+@pytest.mark.parametrize("code", ["EntityTooSmall", "InvalidPartOrder", "NoSuchUpload"])
+def test_parts_the_store_says_it_cannot_join_are_not_joined_later(code: str) -> None:
+    refusal = ClientError({"Error": {"Code": code}}, "CompleteMultipartUpload")
+
+    with pytest.raises(UploadGoneError), s3_errors(S3UploadError, "complete"):
+        raise refusal
 
 
 def test_a_small_file_in_a_bucket_needs_no_parts(storage: Storage) -> None:
@@ -151,11 +219,7 @@ def test_a_small_file_in_a_bucket_needs_no_parts(storage: Storage) -> None:
 
 @pytest.mark.usefixtures("bucket")
 def test_a_bucket_that_keeps_other_bytes_is_caught(s3_endpoint: str, tmp_path: Path) -> None:
-    settings = Settings(
-        data_dir=tmp_path, s3_bucket=BUCKET, s3_endpoint_url=s3_endpoint,
-        s3_access_key_id="k", s3_secret_access_key="s",
-    )  # fmt: skip
-    storage, name = S3Storage(settings), key()
+    storage, name = bucket_storage(s3_endpoint, tmp_path), key()
     kept = written(storage, name, NOTHING, b"data", total=4)
 
     def replace(**_: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import boto3
@@ -249,6 +250,13 @@ def test_a_presigned_address_serves_the_file(storage: S3Storage) -> None:
 
     assert address is not None
     assert requests.get(address, headers={"Range": "bytes=1-2"}, timeout=5).content == b"12"
+
+
+def test_an_address_for_a_part_is_signed_for_its_length(storage: S3Storage) -> None:
+    url = storage.sign_part(key(), "upload-1", 1, length=16 * MIB, seconds=60)
+
+    (signed,) = parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"]
+    assert signed.split(";") == ["content-length", "host"]
 
 
 def test_the_check_names_bucket_and_region_and_fails_without_the_bucket(
