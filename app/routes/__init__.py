@@ -14,7 +14,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.config import Settings
-from app.routes import base, crowding, headers, limits, openapi
+from app.routes import base, crowding, headers, limits, openapi, overriding
 
 ABOUT = """\
 Send `Authorization: Bearer` with an API key (`vsk_...`) or an access token of `POST /auth/login`. A key opens the
@@ -67,6 +67,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     """Register every blueprint of this package and what goes before and after each view."""
     app.json = StrictJson(app)
     _trust_proxies(app, settings.trusted_proxies)
+    app.wsgi_app = overriding.MethodOverride(app.wsgi_app)  # type: ignore[method-assign]
     headers.init_app(app, settings)
     crowding.init_app(app, settings)
     app.before_request(base.identify)

@@ -13,8 +13,8 @@ from app.routes.base import API_PREFIX
 PREFLIGHT_SECONDS = 600
 REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Range, "
-    "Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset, "
-    "X-API-Key, X-Filename, X-Request-Id, X-Workspace-Id"
+    "Tus-Resumable, Upload-Checksum, Upload-Concat, Upload-Defer-Length, Upload-Length, Upload-Metadata, "
+    "Upload-Offset, X-API-Key, X-Filename, X-HTTP-Method-Override, X-Request-Id, X-Workspace-Id"
 )
 ANSWER_HEADERS = (
     "Content-Range, ETag, Idempotency-Replayed, Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, "

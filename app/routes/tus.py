@@ -13,7 +13,6 @@ from werkzeug.http import http_date
 
 from app.exceptions import PreconditionFailedError, ValidationError
 from app.extensions import settings
-from app.routes.incoming import clean_filename
 from app.schemas.uploads import TUS_VERSION
 from app.schemas.videos import VideoTextsSchema
 from app.services.uploads_shown import UploadView
@@ -22,6 +21,10 @@ from app.services.uploads_tus import ALGORITHMS, Checksum
 EXTENSIONS = "creation,expiration,termination,checksum"
 BODY_TYPE = "application/offset+octet-stream"
 KNOWN = ("filename", "title", "description", "filetype", "name", "type")  # the last two: what Uppy sends
+UNSPOKEN = {  # headers of extensions that are not ours, and what to do instead
+    "Upload-Concat": "Files are not joined here. Send the whole file as one upload (tus-js-client: parallelUploads 1).",
+    "Upload-Defer-Length": "The length must be known at the beginning. Send Upload-Length instead.",
+}
 OFFSET_HEADERS = ("Upload-Offset", "Upload-Length", "Upload-Expires")
 
 
@@ -31,6 +34,17 @@ def check_version(found: str | None) -> None:
         raise PreconditionFailedError(
             f"Tus-Resumable must be {TUS_VERSION}.", {"found": found[:20], "allowed": TUS_VERSION}
         )
+
+
+def refuse_unspoken() -> None:
+    """Raise ValidationError for a header of an extension that is not ours: it must not be lost silently."""
+    problems = {
+        name: [f"{problem} Found {request.headers[name][:40]!r}."]
+        for name, problem in UNSPOKEN.items()
+        if name in request.headers
+    }
+    if problems:
+        raise ValidationError(details=problems)
 
 
 def check_body_type() -> None:
@@ -63,7 +77,7 @@ def texts(metadata: str | None) -> dict[str, str]:
     said: Mapping[str, Any] = VideoTextsSchema().load(
         {name: found[name] for name in ("title", "description") if name in found}
     )
-    return {"filename": clean_filename(found.get("filename") or found.get("name", "")), **said}
+    return {"filename": found.get("filename") or found.get("name", ""), **said}
 
 
 def checksum(text: str | None) -> Checksum | None:

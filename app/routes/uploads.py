@@ -64,6 +64,7 @@ def _wanted(
 ) -> tuple[Callable[..., UploadView], dict[str, Any]]:
     """Return what begins the upload that is asked for, and with what. Raises ValidationError."""
     if headers["tus_resumable"] is not None:
+        tus.refuse_unspoken()
         texts = tus.texts(headers["upload_metadata"])
         return uploads_tus.create, {"total_bytes": tus.length(headers["upload_length"]), **texts}
     kind = body.pop("kind", None)
