@@ -355,25 +355,6 @@ def test_a_long_import_lets_others_go_first(
     assert seen(person, made).state == "done"
 
 
-@pytest.mark.parametrize(
-    ("path", "given", "name"),
-    [
-        ("/v%00.mp4", "", "v.mp4"),
-        ("/a%0Ab.mp4", "", "ab.mp4"),
-        ("/a%2Fb.mp4", "", "b.mp4"),
-        ("/v.mp4", "a\nb.mp4", "ab.mp4"),
-        ("/v.mp4", "\n", "v.mp4"),
-    ],
-)
-def test_a_name_is_cleaned_wherever_it_comes_from(
-    database_url: str, person: Person, path: str, given: str, name: str
-) -> None:
-    made = uploads_url.create(person.principal, url=f"http://127.0.0.1{path}", filename=given)
-
-    video = videos.get(person.principal, made.video_id or uuid.uuid4())
-    assert (made.filename, video.filename) == (name, name)
-
-
 @pytest.mark.parametrize("url", ["http://10.0.0.1/x.mp4", "ftp://example.com/x", "http://169.254.169.254/"])
 def test_an_address_inside_is_refused_at_once(person: Person, url: str) -> None:
     with pytest.raises(ValidationError):
