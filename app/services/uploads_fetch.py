@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from app import clock
+from app import clock, warm_stop
 from app.exceptions import (
     AppException,
     PayloadTooLargeError,
@@ -80,12 +80,12 @@ def run(upload_id: uuid.UUID, fence: int) -> None:
 def _run(work: Import) -> None:
     before = work.kept.offset
     try:
-        with leases.renewed(Upload, work.id, work.fence):
+        with leases.renewed(Upload, work.id, work.fence), warm_stop.ends_work():
             sha256 = _fetch(work)
         uploads_ending.finish(work.id, work.fence, sha256=sha256)
     except LeaseLost:
         return
-    except Yielded:
+    except (Yielded, warm_stop.Stopped):
         _again(work, timedelta(0))
     except FetchFailed as trouble:
         _retry(work, trouble, progressed=work.kept.offset > before)

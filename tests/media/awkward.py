@@ -95,7 +95,7 @@ def make(name: str, folder: Path) -> Path:
     how = AWKWARD[name]
     path = folder / f"{name}.{how.ending}"
     first = path if not how.turned and how.times == 1 else path.with_stem(f"{name}-first")
-    picture = ["-f", "lavfi", "-i", f"testsrc2=size={how.size}:rate={how.rate}:duration={how.seconds}"]
+    picture = ["-f", "lavfi", "-i", f"smptehdbars=size={how.size}:rate={how.rate}:duration={how.seconds}"]
     tone = ["-f", "lavfi", "-t", str(how.seconds), "-i", how.sound] if how.sound else []
     _run(*picture, *tone, *how.codecs, "-vf", how.filters, *how.extra, str(first))
     if how.turned:

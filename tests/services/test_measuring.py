@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app import clock
+from app import clock, warm_stop
 from app.exceptions import StorageError
 from app.extensions import db
 from app.models import Event, Target, Video
@@ -145,6 +145,21 @@ def test_a_store_that_is_slower_than_a_worker_may_be_counts_as_no_death_of_it(
     assert video.next_at is not None and video.next_at > clock.now() + timedelta(seconds=30)
     assert video.error is not None
     assert (video.error["code"], video.error["message"]) == ("STORAGE_ERROR", measuring.TOO_SLOW)
+
+
+def test_a_worker_that_is_asked_to_stop_hands_its_video_back(
+    clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = arrived(clip_bytes, attempts=1)
+
+    def stopped(*_: object) -> None:
+        raise warm_stop.Stopped
+
+    monkeypatch.setattr(measuring, "measure_file", stopped)
+    measuring.measure(video.id, 0)
+
+    assert (read(video.id).state, video.attempts, video.lease_until) == ("processing", 1, None)
+    assert video.next_at is not None and video.next_at <= clock.now()
 
 
 def test_a_video_whose_file_the_store_does_not_have_is_rejected_and_fails_its_targets(
