@@ -107,7 +107,7 @@ class S3Storage(Storage):
             etag = ""
         head = self._head_written(key, kept.offset)
         if etag != head and sha256 is not None and self._sha256(key) != sha256:
-            raise S3UploadError("The store kept other bytes than were sent.")
+            raise UploadGoneError("The store kept other bytes than were sent. Send the file again.")
         self._drop_leftovers(key)
 
     def _has(self, key: str, size: int) -> bool:
