@@ -19,7 +19,7 @@ from app.logging_config import get_logger
 from app.media import CONTENT_TYPES, SNIFF_BYTES, Container, inspect_layout, sniff
 from app.models import Event, Post, Target, Upload, Video
 from app.monitoring import track_video_upload
-from app.queue import wake_dispatcher
+from app.queue import JobTimeout, wake_dispatcher
 from app.services import leases, targets, uploads
 from app.storage import Kept, get_storage
 
@@ -267,3 +267,8 @@ def _attend(upload_id: uuid.UUID, fence: int, state: str) -> None:
         logger.info("an upload became no video: %s", error.message)
     except StorageError:
         logger.warning("an upload could not be finished yet", exc_info=True)
+    except JobTimeout:  # a slow store is no worker that died, and what was sent is still there
+        logger.warning("an upload could not be finished in the time of a job")
+        db.session.rollback()
+        leases.write(Upload, upload_id, fence, **leases.FREE, next_at=clock.now() + uploads.AGAIN_AFTER)
+        db.session.commit()

@@ -16,7 +16,7 @@ from app.config import Settings
 from app.exceptions import StateConflictError, StorageError, VideoValidationError
 from app.extensions import db
 from app.models import Upload, Video
-from app.queue import EXPIRE_UPLOAD
+from app.queue import EXPIRE_UPLOAD, JobTimeout
 from app.services import dispatch, uploads, uploads_ending
 from app.storage import get_storage
 from tests.clips import make_clip
@@ -149,26 +149,27 @@ def test_a_file_the_store_will_not_remove_is_tried_again(
     assert row.next_at > clock.now()
 
 
-def test_a_store_that_is_away_for_long_is_no_reason_to_give_an_upload_up(
-    clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("trouble", [StorageError(), JobTimeout("an hour is over")])
+def test_a_store_that_is_away_or_slow_for_long_is_no_reason_to_give_an_upload_up(
+    clip_bytes: bytes, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     place = uploads._open(make_person().principal, Sent(clip_bytes), "mp4")
     db.session.execute(update(Upload).values(state="finishing", next_at=clock.now()))
     db.session.commit()
 
     def away(*_: object, **__: object) -> None:
-        raise StorageError
+        raise trouble
 
     monkeypatch.setattr(get_storage(), "finish_growing", away)
     work = next(work for work in dispatch.WORK if work.task is EXPIRE_UPLOAD)
-    for minute in range(dispatch.MAX_DEATHS + 1):
-        ((_, (id_, fence)),) = dispatch.claim(work, clock.now() + timedelta(minutes=minute))
+    for turn in range(dispatch.MAX_DEATHS + 1):
+        ((_, (id_, fence)),) = dispatch.claim(work, clock.now() + timedelta(minutes=6 * turn))
         uploads_ending.attend(uuid.UUID(id_), fence)
 
     row = db.session.get_one(Upload, place.upload_id, populate_existing=True)
     assert (row.state, row.attempts, row.lease_until) == ("finishing", 0, None)
     assert row.next_at is not None
-    assert row.next_at < clock.now() + timedelta(minutes=1)
+    assert row.next_at < clock.now() + timedelta(minutes=6)
 
 
 def test_an_upload_that_has_all_come_and_is_gone_from_the_store_ends(clip_bytes: bytes) -> None:
