@@ -37,6 +37,7 @@ from app.services.publishing import Loaded
 from app.services.refusals import quota_returns_at, try_again_at
 
 CONFIRM_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is asked
+ASKED_OFTEN = 10  # and how often it must have been asked in vain besides: some minutes, by the pauses
 ODD_FOR = 600.0  # seconds: platforms have moments in which they refuse what they answer otherwise
 ASK_AGAIN = timedelta(minutes=5)
 WATCH_DELAYS = tuple(timedelta(minutes=minutes) for minutes in (10, 60, 360, 1440))
@@ -250,7 +251,9 @@ def _after_unanswered_question(item: Loaded, error: PlatformAPIError) -> State |
 
 
 def _is_hopeless(item: Loaded) -> bool:
-    return item.committed_at is not None and clock.now() > item.committed_at + CONFIRM_FOR
+    """Was it asked about in vain for long, and often: a day that our machine was off is no answer?"""
+    is_old = item.committed_at is not None and clock.now() > item.committed_at + CONFIRM_FOR
+    return is_old and item.retries + item.asked >= ASKED_OFTEN
 
 
 def _is_fresh(item: Loaded) -> bool:

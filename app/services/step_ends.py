@@ -26,6 +26,7 @@ from app.services.platforms import registry
 MAX_RETRIES = 20  # with a pause of up to half an hour: about six hours
 CEILING = timedelta(minutes=30).total_seconds()
 DOUBT_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is told
+ASKED_OFTEN = 8  # tries that must have come to nothing besides: our machine may have been off for that time
 LATER_FOR = timedelta(hours=48)  # how long a platform may put a step off
 LISTED_AFTER = (
     60.0  # seconds; platforms list a new comment late, and "not there" must be true when it is said
@@ -83,9 +84,14 @@ def close(answer: Answer) -> None:
 
 
 def put_off(item: LoadedStep, error: PlatformAPIError) -> None:
-    """Come back later, before anything was asked or done; not for ever. Commits."""
-    if item.retries < MAX_RETRIES:
-        _write(item, End(item.state, _again_at(item, error), error.to_dict(), item.retries + 1))
+    """Come back later, before anything was asked or done; not for ever. Commits.
+
+    The platform was not told to do it yet: however long this lasts, it uses up few of the step's tries.
+    """
+    since, wait = (item.intent_at, DOUBT_FOR) if item.state == "doing" else (None, LATER_FOR)
+    if clock.now() < (since or item.created_at) + wait or item.retries < ASKED_OFTEN:
+        retries = max(item.retries, min(item.retries + 1, ASKED_OFTEN))
+        _write(item, End(item.state, _again_at(item, error), error.to_dict(), retries))
     else:
         _write(item, End("unknown" if item.state == "doing" else "failed", error=error.to_dict()))
 
@@ -180,10 +186,11 @@ def _after_question(item: LoadedStep, outcome: Outcome) -> End:
         return End("done", result=outcome.result)
     if isinstance(outcome, StepUnknown):
         return _unknown(item, outcome.reason)
-    if (item.intent_at or item.created_at) + DOUBT_FOR < clock.now():
+    is_old = (item.intent_at or item.created_at) + DOUBT_FOR < clock.now()
+    if is_old and item.retries >= ASKED_OFTEN:
         return _unknown(item, "The platform could not tell for a day whether this was done.")
     if isinstance(outcome, StepLater):
-        return End("doing", outcome.until)
+        return End("doing", outcome.until, retries=item.retries + 1 if is_old else None)
     assert isinstance(outcome, PlatformAPIError)
     if outcome.retryable or outcome.kind in ("reauth", "ambiguous"):
         return End("doing", _again_at(item, outcome), outcome.to_dict(), item.retries + 1)

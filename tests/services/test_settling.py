@@ -155,8 +155,19 @@ def test_a_question_that_is_refused_is_left_to_a_person_only_when_it_stays_so(
     assert target_of(item).state == state
 
 
-def test_a_question_without_an_answer_for_a_day_needs_a_person(claimed: Claimed):
+@pytest.mark.parametrize("outcome", [trouble("transient"), Pending(clock.now() + HOUR)])
+def test_a_day_in_which_nobody_asked_leaves_no_question_to_a_person(claimed: Claimed, outcome: Any):
     item = claimed("confirming", committed_at=clock.now() - timedelta(hours=25))
+
+    settling.settle([(item, outcome)])
+
+    target = target_of(item)
+    assert (target.state, target.retries + target.asked) == ("confirming", 1)
+    assert target.next_at is not None
+
+
+def test_a_question_without_an_answer_for_a_day_needs_a_person(claimed: Claimed):
+    item = claimed("confirming", committed_at=clock.now() - timedelta(hours=25), retries=9, asked=1)
 
     settling.settle([(item, trouble("transient"))])
 

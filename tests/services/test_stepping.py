@@ -143,8 +143,52 @@ def test_a_platform_that_never_takes_a_step_is_not_asked_for_ever(platform: Afte
     assert len([call for call in platform.asked if call[0] == "perform"]) == step_ends.MAX_RETRIES
 
 
-def test_a_doubt_that_lasts_a_day_is_told_to_a_person(platform: Afterwards, target_id: uuid.UUID):
+@pytest.mark.parametrize("said", [trouble("transient"), StepLater(clock.now() + HOUR)])
+def test_a_day_in_which_nobody_asked_about_a_step_ends_no_doubt(
+    platform: Afterwards, target_id: uuid.UUID, said: Any
+):
     db.session.execute(update(Step).values(state="doing", intent_at=clock.now() - 25 * HOUR))
+    db.session.commit()
+    platform.says["locate"] = [said]
+
+    work_steps()
+
+    step = step_of(target_id)
+    assert (step.state, step.retries) == ("doing", 1)
+    assert step.next_at is not None
+
+
+@pytest.mark.parametrize("hours", [47, 49])
+def test_trouble_with_the_token_uses_up_no_step_before_its_time(
+    platform: Afterwards, target_id: uuid.UUID, monkeypatch: pytest.MonkeyPatch, hours: int
+):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise trouble("transient")
+
+    db.session.execute(update(Step).values(created_at=clock.now() - hours * HOUR))
+    db.session.commit()
+    with monkeypatch.context() as patch:
+        patch.setattr(credentials, "ensure_fresh", refuse)
+        for _ in range(step_ends.ASKED_OFTEN):
+            bring_forward()
+            work_steps()
+        assert step_of(target_id).state == "waiting"
+        for _ in range(step_ends.MAX_RETRIES):
+            bring_forward()
+            work_steps()
+
+    assert step_of(target_id).state == ("waiting" if hours == 47 else "failed")
+    platform.says["perform"] = [trouble("transient")]
+    bring_forward()
+    work_steps()
+    bring_forward()
+    work_steps()
+    assert step_of(target_id).state == ("done" if hours == 47 else "failed")
+
+
+def test_a_doubt_that_lasts_a_day_is_told_to_a_person(platform: Afterwards, target_id: uuid.UUID):
+    values = {"state": "doing", "intent_at": clock.now() - 25 * HOUR, "retries": step_ends.ASKED_OFTEN}
+    db.session.execute(update(Step).values(values))
     db.session.commit()
     platform.says["locate"] = [trouble("transient")]
 

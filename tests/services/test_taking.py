@@ -53,7 +53,7 @@ def test_a_target_with_a_dead_grant_is_not_taken_and_comes_back_ever_later(claim
 
 def test_a_doubtful_target_with_a_dead_grant_goes_to_a_person_after_a_day(claimed: Claimed):
     long_ago = clock.now() - 25 * HOUR
-    item = spoil(claimed("confirming", committed_at=long_ago), status="needs_reconnect")
+    item = spoil(claimed("confirming", committed_at=long_ago, retries=10), status="needs_reconnect")
 
     assert take(item) == []
 
