@@ -8,7 +8,6 @@ them end in `_envelope`. Bugs are handled on status 500 rather than on `Exceptio
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -21,13 +20,13 @@ from flask_jwt_extended.exceptions import JWTExtendedException, NoAuthorizationE
 from flask_limiter import RateLimitExceeded
 from jwt.exceptions import ExpiredSignatureError, PyJWTError
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RoutingException
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app import clock
 from app.config import Settings
+from app.database_errors import is_busy
 from app.exceptions import (
     AppException,
     AuthenticationError,
@@ -139,16 +138,10 @@ def _handle_schema_error(error: marshmallow.ValidationError) -> WerkzeugResponse
 
 
 def _handle_database_error(error: SQLAlchemyError) -> WerkzeugResponse:
-    if _is_busy(error):
+    if is_busy(error):
         return _handle_app_exception(ServiceUnavailableError("The database is busy.", {"retry_after": 1}))
     _report(error, worth_sentry=True)
     return _handle_quietly(DatabaseError())
-
-
-def _is_busy(error: SQLAlchemyError) -> bool:
-    """Did others hold SQLite's write lock, or all connections there may be, for as long as we wait?"""
-    number = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return isinstance(error, PoolTimeout) or (number is not None and number & 0xFF == sqlite3.SQLITE_BUSY)
 
 
 def _handle_token_error(error: Exception) -> WerkzeugResponse:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.extensions import db
 from app.models.base import Json, Noun, UtcDateTime
 from app.security import API_KEY_PREFIX
 
@@ -22,6 +23,14 @@ class User(Noun):
     name: Mapped[str] = mapped_column(default="")
     password_hash: Mapped[str | None] = mapped_column(default=None)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+
+    @classmethod
+    def lock_with(cls, user_id: uuid.UUID, *, password_hash: str) -> bool:
+        """Lock a person until the transaction ends; False when they have another password by now, or are gone."""
+        same = select(cls.id).where(
+            cls.id == user_id, cls.password_hash == password_hash, cls.deleted_at.is_(None)
+        )
+        return db.session.scalar(same.with_for_update()) is not None
 
 
 class LoginSession(Noun):

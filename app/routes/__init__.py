@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import pkgutil
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
@@ -37,7 +38,7 @@ class StrictJson(DefaultJSONProvider):
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
         try:
-            value = json.loads(s, parse_constant=_refuse_constant, **kwargs)
+            value = json.loads(s, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
         except RecursionError:
             raise ValueError("nested too deeply") from None
         if _is_too_deep(value):
@@ -61,6 +62,14 @@ def _inside(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Return the number, unless it is so large that Python takes it for Infinity, which nobody could read again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -37,6 +37,7 @@ from app.services import auth
 
 API_PREFIX = "/api/v1"
 JSON_BODY_BYTES = 1024 * 1024
+FORM_BODY_BYTES = 64 * 1024  # of pages, which are not counted as requests to the API are
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
 
@@ -153,6 +154,7 @@ def identify() -> None:
     g.principal, g.auth_error, g.rate_key = None, None, None
     classification = classification_of(request.endpoint)
     if classification is None:
+        request.max_content_length = FORM_BODY_BYTES
         return
     request.max_content_length = classification.body_limit
     g.rate_key = f"address:{request.remote_addr}"

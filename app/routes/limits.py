@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Flask, g, request
 from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
 
 from app.config import Settings
 from app.extensions import limiter, redis_client, settings
@@ -41,7 +42,7 @@ def throttled(view: View) -> View:
     """Limit tries at a password, by address and by person, before anything is hashed."""
     by_address = limiter.limit(_login_limit, key_func=_address)
     by_person = limiter.limit(_login_limit, key_func=_person)
-    limited: View = by_address(by_person(view))
+    limited: View = by_person(by_address(view))  # the inner one is looked at first, and reads no body
     return limited
 
 
@@ -85,7 +86,10 @@ def _person() -> str:
     """
     if g.get("principal") is not None:
         return f"login-{g.principal.name}"
-    body = request.get_json(silent=True) or request.form
+    try:
+        body = request.get_json(silent=True) or request.form
+    except HTTPException:  # too long, or no form at all: the view says so
+        body = None
     email = body.get("email") if isinstance(body, Mapping) else None
     if not email:
         return f"login-nobody:{request.remote_addr}"

@@ -31,8 +31,9 @@ def change_password(principal: Principal, *, current_password: str, new_password
 
     Raises ValidationError for a wrong current password.
     """
-    user = _check_password(principal, current_password, field="current_password")
+    user, stored = _check_password(principal, current_password, field="current_password")
     hashed = hash_password(new_password)
+    _hold(user, stored)
     _set_password(user, hashed)
     db.session.execute(sessions.others_of(principal))
     db.session.commit()
@@ -77,8 +78,9 @@ def delete(principal: Principal, *, password: str) -> None:
     Their own workspace and what is in it stays until an operator removes it, paused. Raises
     StateConflictError while they are the only owner of a workspace that others belong to.
     """
-    user_id = _check_password(principal, password, field="password")
+    user_id, stored = _check_password(principal, password, field="password")
     _check_not_needed(user_id)
+    _hold(user_id, stored)
     own = select(Workspace.id).where(Workspace.personal_user_id == user_id)
     db.session.execute(update(Workspace).where(Workspace.id.in_(own)).values(paused_at=clock.now()))
     for membership in db.session.scalars(select(Membership).where(Membership.user_id == user_id)):
@@ -96,13 +98,21 @@ def delete(principal: Principal, *, password: str) -> None:
     logger.info("Account deleted", extra={"user_id": str(user_id)})
 
 
-def _check_password(principal: Principal, password: str, *, field: str) -> uuid.UUID:
+def _check_password(principal: Principal, password: str, *, field: str) -> tuple[uuid.UUID, str]:
+    """Return whose password it is, and its hash as it was checked."""
     user = db.session.get_one(User, principal.user_id)
     stored, user_id = user.password_hash, user.id
     db.session.rollback()  # hashing takes 0.1 s: no transaction is open meanwhile
     if not verify_password(stored, password):
         raise ValidationError(details={field: ["This is not your password."]})
-    return user_id
+    return user_id, str(stored)
+
+
+def _hold(user_id: uuid.UUID, stored: str) -> None:
+    """Lock the person. Raises StateConflictError when the password that was checked is theirs no longer."""
+    if not User.lock_with(user_id, password_hash=stored):
+        db.session.rollback()
+        raise StateConflictError("Your password was changed at the same moment. Log in again.")
 
 
 def _set_password(user_id: uuid.UUID, hashed: str) -> None:

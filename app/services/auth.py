@@ -192,6 +192,8 @@ def log_in(*, email: str, password: str, user_agent: str = "") -> Login:
         logger.warning("Failed login attempt", extra={"email": email if "@" in email else "not an address"})
         raise AuthenticationError("E-mail or password is wrong.")
     rehashed = hash_password(password) if password_needs_rehash(row.password_hash) else None
+    if not User.lock_with(row.id, password_hash=row.password_hash):  # reset while it was hashed
+        raise AuthenticationError("E-mail or password is wrong.")
     if rehashed:
         db.session.execute(update(User).where(User.id == row.id).values(password_hash=rehashed))
     return begin_session(row.id, user_agent=user_agent)

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.database_errors import is_busy
 from app.domain.principal import Principal
-from app.exceptions import AppException, ValidationError
+from app.exceptions import AppException, DatabaseError, ServiceUnavailableError, ValidationError
 from app.extensions import db
+from app.logging_config import get_logger
 from app.models import Post
+from app.monitoring import capture_error
 from app.services import idempotency, posts
-from app.services.idempotency import Replay
+from app.services.idempotency import MAX_KEY, Replay
 from app.services.lookups import Lookups
 from app.services.planning import PostInput
 
+logger = get_logger(__name__)
 MOST = 500  # items of one request
 
 
@@ -44,6 +50,12 @@ def create_each(
     `items` have the index they are answered under. With `key` each takes effect once under `key:index`; `dump`
     writes a post as it is stored for that. The hosts that videos are to be fetched from are looked up together.
     """
+    if key is not None and len(key) > MAX_KEY - len(f":{MOST}"):
+        raise ValidationError(
+            details={
+                "Idempotency-Key": [f"Found {len(key)} characters; for many posts at most {MAX_KEY - 4} fit."]
+            }
+        )
     with Lookups(_addresses(items.values())) as hosts:
         return [
             _create(index, item, principal, hosts, dry_run=dry_run, key=key and f"{key}:{index}", dump=dump)
@@ -78,8 +90,19 @@ def _create(
         return _stored(index, item, principal, hosts, key=key, dump=dump)
     except AppException as error:
         return Answer(index, error.status, error=error.to_dict())
+    except SQLAlchemyError as trouble:  # what was made of the others has to be told all the same
+        told = _database_error(trouble)
+        return Answer(index, told.status, error=told.to_dict())
     finally:
         db.session.rollback()  # of what was refused, and of what a dry run has only read
+
+
+def _database_error(trouble: SQLAlchemyError) -> AppException:
+    if is_busy(trouble):
+        return ServiceUnavailableError("The database is busy.", {"retry_after": 1})
+    logger.error("one of many posts met a database error", exc_info=trouble)
+    capture_error(trouble)
+    return DatabaseError()
 
 
 def _stored(

@@ -54,6 +54,7 @@ def _shown(memberships: Sequence[Membership]) -> list[Member]:
 def set_role(principal: Principal, user_id: uuid.UUID, *, role: Role) -> Member:
     """Give a member another role. Raises StateConflictError when no owner would be left."""
     workspaces.get(principal, lock=True)
+    _check_still_owner(principal)
     member = _get(principal, user_id)
     if member.role == "owner" and role != "owner":
         _check_another_owner(principal)
@@ -76,6 +77,8 @@ def remove(principal: Principal, user_id: uuid.UUID) -> None:
             {"required_role": "owner", "role": principal.role},
         )
     workspace = workspaces.get(principal, lock=True)
+    if user_id != principal.user_id:
+        _check_still_owner(principal)
     member = _get(principal, user_id)
     _check_may_leave(workspace, user_id)
     if member.role == "owner":
@@ -90,6 +93,7 @@ def transfer(principal: Principal, user_id: uuid.UUID, *, remember: Remember = f
     """Make another member the owner; whoever asks becomes an editor."""
     assert principal.user_id is not None  # people only
     workspace = workspaces.get(principal, lock=True)
+    _check_still_owner(principal)
     member, own = _get(principal, user_id), _get(principal, principal.user_id)
     _check_may_leave(workspace, principal.user_id)
     own.role = "editor"
@@ -120,6 +124,17 @@ def _get(principal: Principal, user_id: uuid.UUID) -> Membership:
     if member is None:
         raise ResourceNotFoundError(resource_type="Member", resource_id=user_id)
     return member
+
+
+def _check_still_owner(principal: Principal) -> None:
+    """Look again under the workspace's lock: another request may have ended the caller's role meanwhile."""
+    here = Membership.workspace_id == principal.workspace_id
+    role = db.session.scalar(select(Membership.role).where(here, Membership.user_id == principal.user_id))
+    if role != "owner":
+        db.session.rollback()
+        raise AuthorizationError(
+            "Only an owner may do this, and you are none any more.", {"required_role": "owner", "role": role}
+        )
 
 
 def _check_may_leave(workspace: Workspace, user_id: uuid.UUID) -> None:

@@ -258,6 +258,11 @@ def _stands(now: datetime) -> tuple[ColumnElement[bool], ...]:
 def _accept(token: str, *, email: str) -> Row[uuid.UUID, str, str]:
     """Use an invitation up and return it. Raises InvalidTokenError; ValidationError when it is another address's."""
     now = clock.now()
+    invited_to = select(Invitation.workspace_id).where(Invitation.token_hash == hash_secret(token))
+    # Whoever ends the last owner's account at this moment counts the members under the same lock.
+    db.session.execute(
+        select(Workspace.id).where(Workspace.id == invited_to.scalar_subquery()).with_for_update()
+    )
     row = db.session.execute(
         update(Invitation)
         .where(

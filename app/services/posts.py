@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, update
 from sqlalchemy.orm import selectinload
 
 from app import clock
@@ -149,12 +149,16 @@ def cancel(principal: Principal, post_id: uuid.UUID, *, remember: Remember = for
 
     What is going out at this moment, or is out, is left alone; cancelling a cancelled post changes nothing.
     """
+    get(principal, post_id)
+    Post.lock([post_id])  # whoever adds a target meanwhile has done so before, or finds another version
     post = get(principal, post_id)
     refs = [target.ref for target in post.targets if target.state in BEFORE_INTENT]
     moved = Target.move_many(
         refs, before=BEFORE_INTENT, after="cancelled", fenced=False,
         next_at=None, hold=None, hold_until=None, **NO_HANDLE,
     )  # fmt: skip
+    if moved:
+        db.session.execute(update(Post).where(Post.id == post_id).values(version=Post.version + 1))
     if not moved and post.status != "cancelled":
         db.session.rollback()
         raise too_late(get(principal, post_id))

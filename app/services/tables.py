@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from flask import json as http_json  # as strict as bodies are
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
@@ -106,7 +107,7 @@ def _read(row: Mapping[Any, Any]) -> Item:
     }
     for name in OBJECTS:
         try:
-            values |= {name: json.loads(values[name])} if name in values else {}
+            values |= {name: http_json.loads(values[name])} if name in values else {}
         except (ValueError, RecursionError):
             return ValidationError(details={name: ["This is not JSON."]})
     return values | {name: _parted(values[name]) for name in LISTS if name in values}
@@ -114,7 +115,7 @@ def _read(row: Mapping[Any, Any]) -> Item:
 
 def _parsed(line: str) -> Item:
     try:
-        row = json.loads(line)
+        row = http_json.loads(line)
     except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
@@ -128,7 +129,7 @@ def _parsed(line: str) -> Item:
 def _parted(text: str) -> list[str]:
     """Return values parted by `;`; a JSON list of texts may stand for those that contain one."""
     try:
-        found = json.loads(text) if text.startswith("[") else None
+        found = http_json.loads(text) if text.startswith("[") else None
     except (ValueError, RecursionError):
         found = None
     if isinstance(found, list) and all(isinstance(each, str) for each in found):

@@ -90,6 +90,8 @@ def retry(
 ) -> Target:
     """Give a failed or missed target another try, now or at a time of its own; checked like a new one."""
     target = get(principal, target_id)
+    Post.lock([target.post_id])  # whoever cancels the post meanwhile sees this target as it will be
+    target = get(principal, target_id)
     if target.state not in RETRYABLE:
         _refuse(principal, target_id, "retried", RETRYABLE)
     now = clock.now()

@@ -4,16 +4,18 @@ import csv
 import io
 import json
 import socket
+import sqlite3
 import threading
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
 from app.models import Post, Upload
-from app.services import lookups
+from app.services import lookups, posts
 from tests.routes.conftest import Body, Send, code, count, row
 
 Ask = Any
@@ -60,6 +62,35 @@ def test_the_same_key_again_makes_nothing_twice_and_finishes_what_was_missing(
 @pytest.mark.parametrize("number", [0, 501])
 def test_one_to_five_hundred_are_taken(send: Send, number: int) -> None:
     assert code(send("POST", "/posts/bulk", {"posts": [{}] * number})) == (422, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize(("name", "status"), [("database is locked", 503), ("no such thing", 500)])
+def test_a_database_error_of_one_is_told_beside_the_others(
+    app: Flask, send: Send, body: Body, monkeypatch: pytest.MonkeyPatch, name: str, status: int
+) -> None:
+    create, trouble = posts.create, sqlite3.OperationalError(name)
+    trouble.sqlite_errorcode = sqlite3.SQLITE_BUSY if status == 503 else sqlite3.SQLITE_ERROR
+
+    def sometimes(item: Any, *rest: Any, **options: Any) -> Post:
+        if item.get("caption") == "broken":
+            raise OperationalError("INSERT", {}, trouble)
+        return create(item, *rest, **options)
+
+    monkeypatch.setattr(posts, "create", sometimes)
+    answer = send("POST", "/posts/bulk", {"posts": [body | {"caption": "broken"}, body]})
+
+    assert statuses(answer) == [status, 201]
+    assert count(app, Post) == 1
+
+
+def test_a_key_to_which_no_number_fits_is_refused_before_anything_is_made(
+    app: Flask, send: Send, body: Body
+) -> None:
+    assert code(send("POST", "/posts/bulk", {"posts": [body]}, Idempotency_Key="k" * 252)) == (
+        422, "VALIDATION_ERROR",
+    )  # fmt: skip
+    assert statuses(send("POST", "/posts/bulk", {"posts": [body]}, Idempotency_Key="k" * 251)) == [201]
+    assert count(app, Post) == 1
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.extensions import limiter
 from app.services import deletion
 from tests.conftest import SettingsMaker
 from tests.database import dispose
@@ -77,3 +78,12 @@ def test_a_code_shows_that_the_wish_was_met(app: Flask, client: FlaskClient) -> 
 def test_an_unknown_code_says_so(client: FlaskClient, code: str) -> None:
     page = client.get(f"/data-deletion/{code}")
     assert (page.status_code, "no deletion request" in page.text) == (404, True)
+
+
+@pytest.mark.parametrize("page", ["reset-password", "invitation"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_form_longer_than_any_is_not_read(client: FlaskClient, page: str, kind: str) -> None:
+    answer = client.post(f"/{page}", data=b"a=" + b"x" * 100_000, content_type=kind)
+
+    assert answer.status_code == 413
+    assert not limiter._storage_dead

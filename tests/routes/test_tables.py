@@ -180,7 +180,9 @@ def test_rows_of_one_post_must_agree_and_one_wrong_row_refuses_it_whole(
     assert count(app, Post) == 0
 
 
-@pytest.mark.parametrize("line", ["[]", "{", "7", '{"video": "x"}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "line", ["[]", "{", "7", '{"video": "x"}', "[" * 100_000, '{"x": NaN}', '{"x": 1e999}']
+)
 def test_a_line_that_is_no_row_is_answered_alone(elsewhere: Any, line: str) -> None:
     good = '{"video_id": "x", "channel_id": "y"}'
 
@@ -188,6 +190,18 @@ def test_a_line_that_is_no_row_is_answered_alone(elsewhere: Any, line: str) -> N
 
     assert [item["status"] for item in answer.json["data"]] == [422, 422]
     assert answer.json["data"][1]["error"]["details"].keys() <= {"row", "video"}
+
+
+@pytest.mark.parametrize("cell", ["[" * 480 + "]" * 480, '{"a": 1e999}', '{"a": NaN}'], ids=len)
+def test_a_cell_that_is_not_json_as_bodies_are_is_answered_alone(elsewhere: Any, cell: str) -> None:
+    quoted = cell.replace('"', '""')
+
+    answer = elsewhere(
+        "POST", "/posts/import?dry_run=true", f'video_id,channel_id,metadata\nx,y,"{quoted}"\n', "text/csv"
+    )
+
+    (item,) = answer.json["data"]
+    assert (item["status"], item["error"]["details"]) == (422, {"metadata": ["This is not JSON."]})
 
 
 @pytest.mark.usefixtures("database_url")

@@ -1,0 +1,14 @@
+"""What an error of the database means."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+
+def is_busy(error: SQLAlchemyError) -> bool:
+    """Did others hold SQLite's write lock, or all connections there may be, for as long as we wait?"""
+    number = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
+    return isinstance(error, PoolTimeout) or (number is not None and number & 0xFF == sqlite3.SQLITE_BUSY)
