@@ -47,10 +47,13 @@ DISABLE_AFTER = timedelta(days=5)  # of nothing but failures
 def notice() -> None:
     """Make endpoints due whose workspace has events they have not seen. Commits.
 
-    The process remembers the newest event it saw: without newer ones the endpoints are not asked for.
+    The process remembers the newest event it saw, once no older one can appear any more: without newer ones the
+    endpoints are not asked for.
     """
-    newest = db.session.scalar(select(func.max(Event.seq))) or 0
-    if newest > current_app.extensions.get("newest_event", 0):
+    newest = db.session.execute(
+        select(Event.seq, Event.created_at).order_by(Event.seq.desc()).limit(1)
+    ).first()
+    if newest and newest.seq > current_app.extensions.get("newest_event", 0):
         unseen = select(Event.seq).where(
             Event.workspace_id == Webhook.workspace_id, Event.seq > Webhook.after_seq
         )
@@ -60,7 +63,8 @@ def notice() -> None:
             .values(next_at=clock.now())
             .execution_options(synchronize_session=False)
         )
-        current_app.extensions["newest_event"] = newest
+        if events.is_settled(newest.created_at):
+            current_app.extensions["newest_event"] = newest.seq
     db.session.commit()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -29,10 +29,19 @@ def read(workspace_id: uuid.UUID, *, after: int, limit: int) -> tuple[list[Event
     """Return a workspace's events as `list_events` does."""
     query = select(Event).where(Event.workspace_id == workspace_id, Event.seq > after)
     rows = list(db.session.scalars(query.order_by(Event.seq).limit(limit)))
-    if rows and db.engine.dialect.name == "postgresql":
+    if rows and _numbers_may_overtake():
         settled = _settled_up_to(after, rows[-1].seq)
         rows = [row for row in rows if row.seq <= settled]
     return rows, rows[-1].seq if rows else after
+
+
+def is_settled(created_at: datetime) -> bool:
+    """Can no event with a lower number than one made then appear any more?"""
+    return not _numbers_may_overtake() or created_at <= clock.now() - UNSETTLED
+
+
+def _numbers_may_overtake() -> bool:
+    return db.engine.dialect.name == "postgresql"  # SQLite writes one transaction after the other
 
 
 def _settled_up_to(after: int, last: int) -> int:

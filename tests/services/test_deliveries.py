@@ -14,6 +14,7 @@ import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.orm import make_transient
 from standardwebhooks import Webhook as Verifier
 
 from app import clock, create_app
@@ -141,6 +142,28 @@ def test_an_endpoint_is_told_what_it_asked_for_once_and_can_verify_it(
         told = Verifier(made.secret).verify(body, headers)
         assert told["data"]["subject_id"] == str(person.user_id)
     assert {(row.state, row.tries, row.status) for row in rows()} == {("delivered", 1, 200)}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_event_that_is_committed_after_a_later_one_is_noticed_too(
+    database_url: str, person: Person, url: str
+) -> None:
+    made = webhooks.create(person.principal, url=url, events=[])
+    happen(person, "target.published")
+    late = db.session.scalars(select(Event).order_by(Event.seq.desc()).limit(1)).one()
+    happen(make_person(), "target.published")
+    db.session.delete(late)
+    db.session.commit()
+    deliveries.notice()
+    before = hook(made.record.id).next_at
+
+    make_transient(late)
+    db.session.add(late)
+    db.session.commit()
+    deliveries.notice()
+
+    assert before is None
+    assert hook(made.record.id).next_at is not None
 
 
 def test_events_of_another_workspace_are_not_told(person: Person, url: str, receiver: Receiver) -> None:
