@@ -11,6 +11,7 @@ from app.models import Invitation
 from app.models.page import Page
 from app.routes.base import Blueprint, principal
 from app.routes.idempotency import once
+from app.routes.limits import inviting
 from app.schemas.auth import BelongingSchema
 from app.schemas.base import PageQuerySchema, page_schema
 from app.schemas.idempotency import IdempotencyHeaderSchema
@@ -30,8 +31,12 @@ blp = Blueprint("invitations", __name__, description="Invitations to a workspace
 @blp.arguments(NewInvitationSchema)
 @blp.arguments(IdempotencyHeaderSchema, location="headers")
 @blp.response(201, MadeInvitationSchema)
+@inviting
 def create_invitation(body: dict[str, Any], headers: dict[str, Any]) -> people.NewInvitation | Response:
-    """Invite somebody to the workspace. The answer holds a token to pass on; it is mailed where mail is set up."""
+    """Invite somebody to the workspace. The answer holds a token to pass on; it is mailed where mail is set up.
+
+    A person may invite 30 times an hour.
+    """
     return once(
         headers["idempotency_key"],
         lambda remember: people.invite(principal(), **body, remember=remember),

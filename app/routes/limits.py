@@ -14,6 +14,7 @@ from app.config import Settings
 from app.extensions import limiter, redis_client, settings
 from app.security import hash_secret
 
+INVITATIONS = "30 per hour"  # of one person: each may send a mail to whom they like, in the operator's name
 KNOWN_SECONDS = 90 * 24 * 3600  # how long an address is remembered after a login from it
 View = Callable[..., Any]
 
@@ -43,6 +44,12 @@ def throttled(view: View) -> View:
     by_address = limiter.limit(_login_limit, key_func=_address)
     by_person = limiter.limit(_login_limit, key_func=_person)
     limited: View = by_person(by_address(view))  # the inner one is looked at first, and reads no body
+    return limited
+
+
+def inviting(view: View) -> View:
+    """Limit how often a person may have strangers written to."""
+    limited: View = limiter.limit(INVITATIONS, key_func=lambda: f"inviting-{g.principal.user_id}")(view)
     return limited
 
 

@@ -112,12 +112,17 @@ def _mail_invitation(principal: Principal, made: NewInvitation) -> None:
     inviter = db.session.get_one(User, principal.user_id)
     facts: dict[str, str | int] = {
         "token": made.token,
-        "inviter": inviter.name or inviter.email,
-        "workspace": db.session.get_one(Workspace, principal.workspace_id).name,
+        "inviter": _in_one_line(inviter.name) or inviter.email,
+        "workspace": _in_one_line(db.session.get_one(Workspace, principal.workspace_id).name),
         "role": made.role,
         "days": INVITATION_LIFE.days,
     }
     mails.post("invitation", to=made.email, facts=facts)
+
+
+def _in_one_line(text: str) -> str:
+    """Return a name that can add no lines of its own to a mail."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def list_invitations(principal: Principal, *, limit: int, cursor: str | None = None) -> Page[Invitation]:

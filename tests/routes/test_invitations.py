@@ -12,6 +12,7 @@ from sqlalchemy import select
 from app import clock
 from app.extensions import db
 from app.models import Mail
+from app.services import people
 from tests.factories import PASSWORD, Person, make_access_token, make_person
 from tests.routes.conftest import Send
 
@@ -113,3 +114,16 @@ def test_it_is_mailed_and_its_page_makes_the_account(app: Flask, client: FlaskCl
     assert taken.status_code == 200
     login = client.post(f"{API}/auth/login", json={"email": BOB, "password": PASSWORD})
     assert login.status_code == 200
+
+
+def test_a_person_invites_thirty_times_an_hour(send: Send) -> None:
+    found = [
+        send("POST", "/invitations", {"email": f"{number}@example.com", "role": "viewer"}).status_code
+        for number in range(31)
+    ]
+
+    assert found == [201] * 30 + [429]
+
+
+def test_a_name_adds_no_lines_to_the_mail_it_stands_in() -> None:
+    assert people._in_one_line("Ada\r\n\nPay here:\u2028 http://x") == "Ada Pay here: http://x"
