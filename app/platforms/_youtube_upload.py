@@ -12,7 +12,7 @@ from typing import Any
 from app import clock
 from app.platforms._transport import RequestBody, StreamBody
 from app.platforms._youtube_rules import PRIVATE
-from app.platforms.base import ByteSource
+from app.platforms.base import HANDLE_MARGIN, ByteSource
 
 QUICK_BYTES = 10_000_000  # a commit that sends more needs a job of its own
 SESSION_LIFE = timedelta(days=3)  # YouTube says "finite"; reports say a week
@@ -78,7 +78,7 @@ class Upload:
     def should_be_renewed(self, due_at: datetime) -> bool:
         """Return whether a new session would serve better: this one ends before the due time."""
         ends = self.expires_at
-        return ends is not None and ends < max(due_at, clock.now())
+        return ends is not None and ends < max(due_at, clock.now()) + HANDLE_MARGIN
 
 
 @dataclass(frozen=True)

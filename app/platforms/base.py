@@ -71,6 +71,7 @@ __all__ = [
 Handle = Mapping[str, Any]  # JSON-able; carries credentials of the platform, so it is encrypted at rest
 Guarantee = Literal["resumable", "keyed", "listable", "opaque"]
 BLOCKED = "blocked"  # true in an error's details: the account may post nothing at present, whatever the post
+HANDLE_MARGIN = timedelta(minutes=2)  # no commit is made with a handle that ends sooner after it
 UNTOLD = 1_000_000_000  # a quota's limit where the platform tells none: more than anybody uses
 
 GUARANTEES: dict[Guarantee, str] = {

@@ -21,7 +21,7 @@ from app.extensions import db
 from app.models import Channel, Post, Target, Video
 from app.services import planning, posts
 from app.services.outcomes import AFRESH
-from app.services.publishing import effective_options, when_staged
+from app.services.publishing import PREFLIGHT_AHEAD, effective_options, handle_lasts
 from app.services.validation import Placed, effective_texts
 
 POST_COLUMNS = (
@@ -141,7 +141,10 @@ def _reschedule(targets: Sequence[Target], was: States, columns: Sequence[str]) 
     now = clock.now()
     for target in targets:
         if was[target.id] == "staged" and target.due_at is not None:
-            target.next_at = when_staged(target.due_at, now, target.handle_expires_at)
+            if handle_lasts(target.handle_expires_at, target.due_at):
+                target.next_at = max(now, target.due_at - PREFLIGHT_AHEAD)
+            else:  # it is staged anew, with all the time that this may take
+                target.next_at = planning.first_action(target, now=now)
     for values, group in _grouped(targets, was, columns):
         check_all_done(group, _put_off([target.ref for target in group], values))
 

@@ -21,7 +21,7 @@ from app.domain.target_state import IN_FLIGHT, WAITING, State
 from app.extensions import db, key_ring, settings
 from app.logging_config import get_logger
 from app.models import Channel, Credential, Post, Rendition, Target, TargetRef, Video
-from app.platforms.base import Account, Handle, Platform, PublishRequest, with_defaults
+from app.platforms.base import HANDLE_MARGIN, Account, Handle, Platform, PublishRequest, with_defaults
 from app.services import originals
 from app.services.credentials import reveal, reveal_own
 from app.services.platforms import registry
@@ -30,7 +30,6 @@ logger = get_logger(__name__)
 CallKind = Literal["stage", "preflight", "commit", "locate", "watch"]
 PREFLIGHT_AHEAD = timedelta(seconds=60)
 PREFLIGHT_GOOD_FOR = timedelta(minutes=3)
-HANDLE_MARGIN = timedelta(minutes=2)
 UPLINK_BYTES_PER_SECOND = 1_000_000  # the slowest uplink a commit's deadline allows for
 
 
@@ -102,16 +101,25 @@ def next_call(target: Target, now: datetime) -> CallKind:
 
 
 def _handle_ends_too_soon(target: Target, now: datetime) -> bool:
-    commit_at = max(target.due_at or now, now)
-    return target.handle_expires_at is not None and target.handle_expires_at < commit_at + HANDLE_MARGIN
+    return not handle_lasts(target.handle_expires_at, max(target.due_at or now, now))
 
 
-def when_staged(due_at: datetime, now: datetime, handle_expires_at: datetime | None) -> datetime:
-    """Return when a staged target must be looked at: for its preflight, or earlier for a handle about to die."""
+def handle_lasts(handle_expires_at: datetime | None, commit_at: datetime) -> bool:
+    """Does a handle outlive a commit at that time?"""
+    return handle_expires_at is None or handle_expires_at >= commit_at + HANDLE_MARGIN
+
+
+def when_staged(
+    due_at: datetime, now: datetime, handle_expires_at: datetime | None, *, stage_ahead: timedelta
+) -> datetime:
+    """Return when a target just staged must be looked at: for its preflight, or earlier for a handle about to die.
+
+    But not before staging for its due time would begin: a handle made sooner would die as well.
+    """
     preflight_at = max(now, due_at - PREFLIGHT_AHEAD)
-    if handle_expires_at is None or handle_expires_at >= due_at + HANDLE_MARGIN:
+    if handle_expires_at is None or handle_lasts(handle_expires_at, due_at):
         return preflight_at
-    return min(preflight_at, max(now, handle_expires_at - HANDLE_MARGIN))
+    return min(preflight_at, max(now, handle_expires_at - HANDLE_MARGIN, due_at - stage_ahead))
 
 
 def load(claims: Sequence[tuple[uuid.UUID, int]]) -> list[Loaded]:

@@ -150,7 +150,8 @@ def _record_result(item: Loaded, result: Staged | Wait) -> None:
     if isinstance(result, Wait):
         Target.note(item.ref, **leases.FREE, next_at=max(result.until, now), retries=0)
     else:
-        next_at = publishing.when_staged(item.due_at, now, result.expires_at)
+        ahead = item.platform.stage_ahead
+        next_at = publishing.when_staged(item.due_at, now, result.expires_at, stage_ahead=ahead)
         _finish(item.ref, handle_expires_at=result.expires_at, next_at=next_at)
     db.session.commit()
 

@@ -89,6 +89,21 @@ def test_another_time_keeps_what_is_uploaded(
         assert stored.next_at == at - timedelta(seconds=60)  # for its preflight: it need not be staged again
 
 
+@pytest.mark.parametrize("left", [timedelta(minutes=10), timedelta(hours=5, seconds=90)])
+def test_an_upload_that_ends_before_the_new_time_is_made_anew_when_staging_for_that_would_begin(
+    app: Flask, send: Send, body: Body, left: timedelta
+) -> None:
+    target_id = send("POST", "/posts", body).json["targets"][0]["id"]
+    at = (clock.now() + timedelta(hours=5)).replace(microsecond=0)
+    ends = clock.now() + left
+    set_state(app, target_id, state="staged", handle_encrypted="kept", handle_expires_at=ends)
+
+    send("PATCH", f"/targets/{target_id}", {"scheduled_at": clock.isoformat(at)})
+
+    stored = row(app, target_id)
+    assert (stored.state, stored.next_at) == ("staged", at - timedelta(minutes=40))
+
+
 def test_an_edit_leaves_alone_what_it_does_not_touch(
     app: Flask, owner: Person, send: Send, body: Body
 ) -> None:
