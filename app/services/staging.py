@@ -7,16 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from app import clock, crash_points
+from app import clock, crash_points, warm_stop
 from app.domain.target_state import State
-from app.exceptions import AppException, PlatformAPIError, ResourceNotFoundError
+from app.exceptions import AppException, PlatformAPIError, ResourceNotFoundError, StorageError
 from app.extensions import db, settings
 from app.logging_config import get_logger, log_context
 from app.models import Target, TargetRef
 from app.models.base import new_id
 from app.monitoring import capture_error
 from app.platforms.base import Handle, LeaseLost, Staged, Wait
-from app.queue import wake_dispatcher
+from app.queue import JobTimeout, wake_dispatcher
 from app.services import (
     blocks,
     credentials,
@@ -34,6 +34,7 @@ from app.services.publishing import Loaded
 logger = get_logger(__name__)
 TOKEN_MARGIN = timedelta(minutes=5)  # a token must outlive the next calls
 MAX_FAULTS = 5  # errors of ours, not the platform's, before a person is told
+TOO_SLOW = "Uploading took longer than a worker may take for it. It is tried again, and goes on where that is possible."
 
 
 def stage(target_id: uuid.UUID, fence: int) -> None:
@@ -79,6 +80,9 @@ def _outcome(item: Loaded) -> Staged | Wait | PlatformAPIError | None:
         return None
     except AppException as error:
         return _as_trouble(item, error)
+    except JobTimeout:  # a worker that was too slow is no worker that died
+        logger.warning("staging target %s took too long for a job", item.ref.id)
+        return PlatformAPIError(TOO_SLOW, platform=item.platform.name)
 
 
 def _take(target_id: uuid.UUID, fence: int) -> Loaded | None:
@@ -116,7 +120,7 @@ def _run(item: Loaded) -> Staged | Wait:
     stop_at = clock.monotonic() + settings().stage_yield_seconds
     request = replace(
         item.request,
-        should_yield=lambda: clock.monotonic() >= stop_at,
+        should_yield=lambda: clock.monotonic() >= stop_at or warm_stop.is_asked(),
         reserve=quotas.reserving(item.platform, item.channel_id),
         reserve_ahead=quotas.reserving(item.platform, item.channel_id, due_at=item.due_at),
     )
@@ -176,8 +180,13 @@ def _record_error(item: Loaded, error: PlatformAPIError) -> None:
 
 
 def _as_trouble(item: Loaded, error: AppException) -> PlatformAPIError:
-    """Return trouble of our own (storage, database) as what it means for the target: try again, not for ever."""
-    logger.error("staging target %s failed: %s", item.ref.id, error.message, exc_info=True)
-    capture_error(error)
-    kind = "transient" if item.retries < MAX_FAULTS else "config"
+    """Return trouble of our own as what it means for the target. A store that is away comes back: it is tried again
+    for as long as the post may go out. Anything else is not tried for ever. A person is told once."""
+    lasts = item.retries >= MAX_FAULTS
+    kind = "config" if lasts and not isinstance(error, StorageError) else "transient"
+    if kind == "config" or item.retries == MAX_FAULTS:
+        logger.error("staging target %s failed: %s", item.ref.id, error.message, exc_info=True)
+        capture_error(error)
+    else:
+        logger.warning("staging target %s failed, and is tried again: %s", item.ref.id, error.message)
     return PlatformAPIError(error.message, error.details, platform=item.platform.name, kind=kind)  # type: ignore[arg-type]
