@@ -18,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     case,
     select,
+    true,
     tuple_,
     update,
 )
@@ -120,10 +121,7 @@ class Target(WorkMixin, Owned):
     channel = relationship("Channel", lazy="raise")
     video = relationship("Video", lazy="raise")
     rendition = relationship(
-        "Rendition",
-        primaryjoin="foreign(Target.rendition_id) == Rendition.id",
-        lazy="raise",
-        viewonly=True,
+        "Rendition", primaryjoin="foreign(Target.rendition_id) == Rendition.id", lazy="raise", viewonly=True
     )
     steps = relationship(
         "Step",
@@ -164,16 +162,17 @@ class Target(WorkMixin, Owned):
         before: Collection[State],
         after: State,
         fenced: bool = True,
+        where: ColumnElement[bool] | None = None,
         **values: Any,
     ) -> set[uuid.UUID]:
-        """Take many targets at once, as `move`; return the ids of those that were moved."""
+        """Take many at once, as `move`, each if `where` still holds of it; return the ids of those moved."""
         assert all(may_move(state, after) for state in before), (before, after)
         if not refs:
             return set()
         public = {STATUS[state] for state in before} != {STATUS[after]}
         if public:
             Post.lock(ref.post_id for ref in refs)
-        moved = cls._update(refs, before=before, after=after, fenced=fenced, values=values)
+        moved = cls._update(refs, before=before, after=after, fenced=fenced, where=where, values=values)
         if public and moved:
             touched = [ref for ref in refs if ref.id in moved]
             Post.refresh_status(ref.post_id for ref in touched)
@@ -214,11 +213,12 @@ class Target(WorkMixin, Owned):
         before: Collection[State],
         after: State,
         fenced: bool,
+        where: ColumnElement[bool] | None,
         values: Mapping[str, Any],
     ) -> set[uuid.UUID]:
         statement = (
             update(cls)
-            .where(cls._in_order(refs), cls.state.in_(list(before)))
+            .where(cls._in_order(refs), cls.state.in_(list(before)), true() if where is None else where)
             .values(state=after, updated_at=clock.now(), **values)
             .execution_options(synchronize_session=False)
         )

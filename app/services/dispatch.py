@@ -226,16 +226,22 @@ def release_holds(now: datetime) -> None:
 
 
 def miss_late_targets(now: datetime) -> None:
-    """Give up what is later than its owner allowed, held or not; an intent once written is past this. Commits."""
+    """Give up what is later than its owner allowed, held or not; an intent once written is past this. Commits.
+
+    A time may be changed between the look and the move, so both ask.
+    """
+    is_late = Target.late_until <= now
     rows = db.session.execute(
         select(Target.id, Target.fence, Target.post_id, Target.workspace_id, Target.platform)
-        .where(Target.late_until <= now, text(MAY_BE_LATE))
+        .where(is_late, text(MAY_BE_LATE))
         .limit(BATCH)
     ).all()
     for name in sorted({row.platform for row in rows}):
         refs = [_ref(row) for row in rows if row.platform == name]
         error = target_error.missed(name)
-        late = Target.move_many(refs, before=WAITING, after="missed", fenced=False, next_at=None, error=error)
+        late = Target.move_many(
+            refs, before=WAITING, after="missed", fenced=False, where=is_late, next_at=None, error=error
+        )
         db.session.commit()
         for _ in late:
             track_video_post(platform=name, status="missed")

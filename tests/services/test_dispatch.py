@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ import pytest
 from flask import Flask
 from rq import Queue
 from rq.job import Job
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app import clock
 from app.extensions import db, settings
@@ -121,6 +122,26 @@ def test_what_is_later_than_allowed_is_missed_even_while_held(made: Made):
     row = reread(target)
     assert (row.state, row.next_at) == ("missed", None)
     assert db.session.get_one(Post, row.post_id, populate_existing=True).status == "missed"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_postponed_meanwhile_is_not_missed(
+    made: Made, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    targets = [made(late_until=clock.now() - timedelta(seconds=1)) for _ in range(count)]
+    ids, move_many = [target.id for target in targets], Target.move_many
+
+    def postpone_and_move(*args: Any, **more: Any) -> set[uuid.UUID]:
+        later = clock.now() + timedelta(hours=1)
+        db.session.execute(update(Target).where(Target.id == ids[0]).values(late_until=later))
+        db.session.commit()
+        return move_many(*args, **more)
+
+    monkeypatch.setattr(Target, "move_many", postpone_and_move)
+    dispatch.miss_late_targets(clock.now())
+
+    states = [reread(target).state for target in targets]
+    assert states == ["scheduled"] + ["missed"] * (count - 1)
 
 
 def test_a_written_intent_is_never_missed(made: Made):
