@@ -74,7 +74,7 @@ def reserve_posts(items: Sequence[Loaded], *, at: datetime) -> dict[uuid.UUID, P
 
     In the caller's transaction. A target gets all of its units or none.
     """
-    needs = {item.ref.id: _needs(item, at) for item in items}
+    needs = {item.ref.id: _needs(item.platform, item.channel_id, at) for item in items}
     wanted = Counter(use for uses in needs.values() for _, use in uses)
     if not wanted:
         return {}
@@ -91,9 +91,9 @@ def reserve_posts(items: Sequence[Loaded], *, at: datetime) -> dict[uuid.UUID, P
     return refused
 
 
-def _needs(item: Loaded, at: datetime) -> list[tuple[Quota, QuotaUse]]:
-    quotas = (quota for quota in item.platform.quotas if quota.phase == "commit")
-    return [(quota, _use(item.platform, quota, item.channel_id, at=at)) for quota in quotas]
+def _needs(platform: Platform, channel_id: uuid.UUID, at: datetime) -> list[tuple[Quota, QuotaUse]]:
+    quotas = (quota for quota in platform.quotas if quota.phase == "commit")
+    return [(quota, _use(platform, quota, channel_id, at=at)) for quota in quotas]
 
 
 def _reserve_up_to(
@@ -137,11 +137,20 @@ def give_back(items: Iterable[Loaded]) -> None:
 
     Call it once for each intent: with the move that ends it.
     """
+    _give_back((item.platform, item.channel_id, item.committed_at) for item in items)
+
+
+def give_back_resolved(target: Target) -> None:
+    """As `give_back`, for one of which a person says so; `committed_at` is still that of its intent."""
+    _give_back([(registry().get(target.platform), target.channel_id, target.committed_at)])
+
+
+def _give_back(intents: Iterable[tuple[Platform, uuid.UUID, datetime | None]]) -> None:
     uses = [
-        (use, quota.window, item.committed_at)
-        for item in items
-        if item.committed_at is not None
-        for quota, use in _needs(item, item.committed_at)
+        (use, quota.window, at)
+        for platform, channel_id, at in intents
+        if at is not None
+        for quota, use in _needs(platform, channel_id, at)
     ]
     for use, length, used_at in sorted(uses):  # two workers never wait for each other
         QuotaWindow.give_back(use, used_at=used_at, length=length)

@@ -15,11 +15,11 @@ from app.domain.target_error import target_error
 from app.domain.target_state import BEFORE_INTENT, RETRYABLE, WAITING, State
 from app.exceptions import ResourceNotFoundError, StateConflictError, ValidationError, VideoValidationError
 from app.extensions import db
-from app.models import Attempt, Channel, Post, Rendition, Target, Video
+from app.models import Attempt, Channel, ChannelContent, Post, Rendition, Target, Video
 from app.models.base import JsonObject
 from app.models.page import Page, paginate
 from app.queue import wake_dispatcher
-from app.services import fits, planning, renditions, repost, steps, warnings
+from app.services import fits, planning, quotas, renditions, repost, steps, warnings
 from app.services.idempotency import Remember, forget
 from app.services.outcomes import AFRESH, NO_HANDLE
 from app.services.validation import Placed, check
@@ -146,7 +146,17 @@ def resolve(
         _refuse(principal, target_id, "resolved", {"unknown"})
     if outcome == "published":
         steps.plan_resolved(target_id)
+    else:
+        _give_back(target)
     return finish(target_id, remember)
+
+
+def _give_back(target: Target) -> None:
+    """The post is not there: its channel may take the content at once, and its unit of the quota is free."""
+    ChannelContent.release(
+        channel_id=target.channel_id, content_hash=target.content_hash, target_id=target.id
+    )
+    quotas.give_back_resolved(target)
 
 
 def _found_out(target: Target, outcome: str, url: str | None) -> dict[str, Any]:

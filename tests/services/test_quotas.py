@@ -14,11 +14,12 @@ from flask import Flask
 from sqlalchemy import event, select, update
 
 from app import clock
+from app.domain.principal import Principal
 from app.exceptions import PlatformRateLimitError
 from app.extensions import db
 from app.models import Attempt, ChannelContent, QuotaWindow, Target
-from app.platforms.base import NotCommitted, Platform, Published, Quota
-from app.services import credentials, intents, quotas, refusals, settling, staging
+from app.platforms.base import NotCommitted, Platform, Published, Quota, Unknown
+from app.services import credentials, intents, quotas, refusals, settling, staging, targets
 from app.services.platforms import registry
 from app.services.publishing import Loaded
 from tests.factories import make_channel, make_person, make_post, make_target, make_video
@@ -214,6 +215,20 @@ def test_what_certainly_was_not_posted_gives_its_unit_back_once(claimed: Claimed
     settle_twice(ready[0], NotCommitted())
 
     assert used() == {"posts": 1}
+
+
+@pytest.mark.parametrize(("outcome", "kept"), [("not_published", 0), ("published", 1)])
+def test_a_person_who_finds_no_post_frees_its_unit_and_its_content(
+    claimed: Claimed, platform: Platform, outcome: str, kept: int
+) -> None:
+    (item,) = intents.write_intents(same_channel(claimed, 1))
+    settling.settle([(item, Unknown("nobody can tell"))])
+    who = Principal(workspace_id=item.ref.workspace_id, user_id=None, role="editor")
+
+    targets.resolve(who, item.ref.id, outcome=outcome)
+
+    assert used() == {"posts": kept}
+    assert len(db.session.scalars(select(ChannelContent)).all()) == kept
 
 
 def test_what_was_posted_keeps_its_unit(claimed: Claimed, platform: Platform) -> None:
