@@ -227,7 +227,7 @@ def _own_identity(platform: Platform) -> dict[str, str]:
 def disconnect(principal: Principal, channel_id: uuid.UUID) -> None:
     """Disconnect a channel: what waits for it is held, its history stays, its grant is given back.
 
-    The grant is given back when no other channel uses it, as far as the platform lets us.
+    The grant is given back when that ends no other channel, as far as the platform lets us; else only forgotten.
     """
     row = Channel.get_owned(channel_id, workspace_id=principal.workspace_id, lock=True)
     if row.status == "disconnected":
@@ -246,10 +246,10 @@ def disconnect(principal: Principal, channel_id: uuid.UUID) -> None:
 
 
 def _revocable(row: Channel) -> Tokens | None:
-    """Return the channel's grant when no connected channel uses it any more."""
-    if not _serves_only(row.credential_id, [row]):
-        return None
+    """Return the channel's grant when giving it back ends no other channel."""
     old = db.session.get_one(Credential, row.credential_id)
+    if not _serves_only(old.id, [row]) or _shares_consent(row, old):
+        return None
     sealed = old.refresh_token_encrypted
     return Tokens(
         access_token=credentials.reveal(old.id, "access_token", old.access_token_encrypted),
@@ -258,6 +258,23 @@ def _revocable(row: Channel) -> Tokens | None:
         refresh_expires_at=old.refresh_expires_at,
         scopes=frozenset(old.scopes),
     )
+
+
+def _shares_consent(row: Channel, grant: Credential) -> bool:
+    """Would other grants, in any workspace, end with this one, as all that a person gave to the app does?"""
+    same_person = select(Credential.id).where(
+        Credential.remote_user_id.is_not(None),
+        Credential.remote_user_id == grant.remote_user_id,  # ids are an app's own: equal ones are one app's
+        Credential.status == "active",
+        Credential.id != grant.id,
+    )
+    same_account = select(Channel.id).where(
+        Channel.platform == row.platform,
+        Channel.remote_id == row.remote_id,
+        Channel.id != row.id,
+        Channel.status == "active",
+    )
+    return bool(db.session.scalar(select(same_person.exists() | same_account.exists())))
 
 
 def _retire_unused(workspace_id: uuid.UUID) -> None:

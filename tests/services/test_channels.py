@@ -14,6 +14,8 @@ from app import clock
 from app.extensions import db
 from app.models import Channel, Credential
 from app.platforms.base import Tokens
+from app.platforms.facebook import Facebook
+from app.platforms.instagram import Instagram
 from app.platforms.tiktok import TikTok
 from app.services import channels, publishing
 from app.services.credentials import reveal
@@ -28,19 +30,33 @@ def person(context: Flask) -> Person:
     return make_person()
 
 
+@pytest.fixture
+def revoked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens given back at the platforms."""
+    found: list[str] = []
+    for adapter in (TikTok, Facebook, Instagram):
+        monkeypatch.setattr(adapter, "revoke", lambda _self, tokens: found.append(tokens.access_token))
+    return found
+
+
 def page(name: str, token: str | None = None) -> dict[str, Any]:
     shown = {"username": name, "display_name": name, "avatar_url": None, "profile_url": None}
     return {"id": name, "access_token": token or f"token-of-{name}", "details": {"name": name}, **shown}
 
 
 def connect(
-    person: Person, *pages: dict[str, Any], token: str = "user-token", refresh: str | None = None
+    person: Person,
+    *pages: dict[str, Any],
+    token: str = "user-token",
+    refresh: str | None = None,
+    user_id: str | None = "u1",
+    platform: str = "tiktok",
 ) -> None:
-    tokens = Tokens(token, refresh, None, clock.now() + timedelta(days=90), frozenset(), user_id="u1")
+    tokens = Tokens(token, refresh, None, clock.now() + timedelta(days=90), frozenset(), user_id=user_id)
     channels.connect(
         pages,
         tokens=tokens,
-        platform=registry().get("tiktok"),
+        platform=registry().get(platform),
         workspace_id=person.workspace_id,
         server="",
     )
@@ -118,10 +134,8 @@ def test_two_workspaces_may_have_the_same_page(person: Person) -> None:
 
 
 def test_a_page_that_is_disconnected_leaves_the_shared_grant_to_the_others(
-    person: Person, monkeypatch: pytest.MonkeyPatch
+    person: Person, revoked: list[str]
 ) -> None:
-    revoked: list[str] = []
-    monkeypatch.setattr(TikTok, "revoke", lambda _self, tokens: revoked.append(tokens.access_token))
     connect(person, page("a"), page("b"))
 
     channels.disconnect(person.principal, find(person, "a").id)
@@ -132,3 +146,64 @@ def test_a_page_that_is_disconnected_leaves_the_shared_grant_to_the_others(
     assert revoked == ["user-token"]
     assert list(grants(person).values()) == ["revoked"]
     assert find(person, "b").access_token_encrypted is None
+
+
+# -- a platform takes back all that a person gave the app
+
+
+def test_a_second_consent_of_the_same_person_keeps_the_first_alive(
+    person: Person, revoked: list[str]
+) -> None:
+    connect(person, page("a"))
+    connect(person, page("b"), token="second")
+
+    channels.disconnect(person.principal, find(person, "b").id)
+    assert (revoked, sorted(grants(person).values())) == ([], ["active", "revoked"])
+    channels.disconnect(person.principal, find(person, "a").id)
+
+    assert revoked == ["user-token"]
+
+
+def test_another_platform_of_the_same_app_keeps_its_grant(person: Person, revoked: list[str]) -> None:
+    connect(person, page("a"), platform="facebook")
+    connect(person, page("b"), platform="instagram", token="second")
+
+    channels.disconnect(person.principal, find(person, "b").id)
+
+    assert (revoked, used_token(person, "a")) == ([], "token-of-a")
+
+
+@pytest.mark.parametrize("user_id", ["u1", None])
+def test_another_workspaces_grant_for_the_account_lives_on(
+    person: Person, revoked: list[str], user_id: str | None
+) -> None:
+    other = make_person()
+    connect(person, page("a"), user_id=user_id)
+    connect(other, page("a"), user_id=user_id, token="second")
+
+    channels.disconnect(person.principal, find(person, "a").id)
+    assert (revoked, find(other, "a").status) == ([], "active")
+    channels.disconnect(other.principal, find(other, "a").id)
+
+    assert revoked == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "status"),
+    [
+        pytest.param("u2", "active", id="another person"),
+        pytest.param(None, "active", id="nobody knows who"),
+        pytest.param("u1", "needs_reconnect", id="dead already"),
+    ],
+)
+def test_a_grant_that_ends_nobody_elses_is_given_back(
+    person: Person, revoked: list[str], user_id: str | None, status: str
+) -> None:
+    connect(person, page("a"), user_id=None if user_id is None else "u1")
+    connect(person, page("b"), user_id=user_id)
+    db.session.get_one(Credential, find(person, "b").credential_id).status = status
+    db.session.commit()
+
+    channels.disconnect(person.principal, find(person, "a").id)
+
+    assert revoked == ["user-token"]
