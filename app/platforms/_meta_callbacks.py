@@ -11,15 +11,19 @@ import hashlib
 import hmac
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
+from app import clock
 from app.exceptions import AuthorizationError
-from app.platforms._meta import identifier, objects
+from app.platforms._meta import identifier, objects, whole
 from app.platforms.base import Callback, Notice, Received
 
 PURPOSES = ("webhook", "deauthorize", "data_deletion")
 MAX_ENTRIES = 1000  # of one webhook call
+OLDEST = timedelta(hours=73)  # webhooks are repeated for 36 h; how long these are is not told, so twice that
+AHEAD = timedelta(minutes=5)  # how far Meta's clock may be before ours
 _UNPROVEN = "This call does not prove that it comes from the platform."
 
 
@@ -31,10 +35,11 @@ def receive(callback: Callback, *, app_secrets: Sequence[str], verify_token: str
     secrets = [secret for secret in app_secrets if secret]
     if callback.purpose == "webhook":
         return _verified(callback, verify_token) if callback.method == "GET" else _changes(callback, secrets)
-    user_id = identifier(signed_request(callback.body, secrets).get("user_id"))
+    said = signed_request(callback.body, secrets)
+    user_id, at = identifier(said.get("user_id")), _issued_at(said)
     if not user_id:
         raise AuthorizationError(_UNPROVEN)
-    return Received([Notice("revoked" if callback.purpose == "deauthorize" else "delete", user_id)])
+    return Received([Notice("revoked" if callback.purpose == "deauthorize" else "delete", user_id, at=at)])
 
 
 def signed_request(body: bytes, app_secrets: Sequence[str]) -> dict[str, Any]:
@@ -54,6 +59,17 @@ def signed_request(body: bytes, app_secrets: Sequence[str]) -> dict[str, Any]:
     if not payload or not any(hmac.compare_digest(given, digest) for digest in expected):
         raise AuthorizationError(_UNPROVEN)
     return _object(_unpadded(payload))
+
+
+def _issued_at(said: dict[str, Any]) -> datetime:
+    """Return when a request was signed: it speaks of what was given until then, and is not believed for ever."""
+    seconds, now = whole(said.get("issued_at")), clock.now()
+    if seconds is None or not 0 < seconds < 10**11:
+        raise AuthorizationError("This call does not say when it was signed.")
+    at = datetime.fromtimestamp(seconds, UTC)
+    if not now - OLDEST <= at <= now + AHEAD:
+        raise AuthorizationError("The signature of this call is too old, or from the future.")
+    return at
 
 
 def webhook_is_genuine(app_secret: str, body: bytes, header: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, select, update
@@ -26,7 +26,6 @@ from app.services.platforms import registry
 logger = get_logger(__name__)
 MOST_TARGETS = 20  # asked about for one account: platforms count these questions too
 MOST_AT_ONCE = 500  # for one callback, which may speak of a thousand accounts
-CLOCKS_APART = timedelta(minutes=1)
 REVOKED = "The account's owner took the consent back at the platform. Reconnect the channel."
 
 
@@ -42,7 +41,7 @@ def receive(name: str, callback: Callback) -> str | dict[str, str]:
     answer: str | dict[str, str] = received.answer
     for notice in received.notices:
         if notice.what == "delete":
-            answer = deletion.forget(platforms, notice.id)
+            answer = deletion.forget(platforms, notice.id, at=notice.at)
         elif notice.what == "revoked":
             _end_consent(platforms, notice)
     changed = {notice.id for notice in received.notices if notice.what == "changed"}
@@ -139,10 +138,7 @@ def _may_be_hurried(now: datetime) -> tuple[ColumnElement[bool], ...]:
 
 def _end_consent(platforms: Sequence[str], notice: Notice) -> None:
     """Mark the person's grants dead, but for those renewed since: a grant that ended cannot be renewed. Commits."""
-    older: list[ColumnElement[bool]] = []
-    if notice.at is not None:
-        renewed_until = notice.at + CLOCKS_APART
-        older = [Credential.refreshed_at.is_(None) | (Credential.refreshed_at <= renewed_until)]
+    older = deletion.was_given_by(notice.at)
     grants = db.session.execute(
         select(Credential.id, Credential.platform).where(
             deletion.is_of(platforms, notice.id), Credential.status == "active"
@@ -150,4 +146,4 @@ def _end_consent(platforms: Sequence[str], notice: Notice) -> None:
     ).all()
     db.session.commit()
     for credential_id, platform in grants:
-        credentials.mark_dead(credential_id, PlatformAuthError(REVOKED, platform=platform), *older)
+        credentials.mark_dead(credential_id, PlatformAuthError(REVOKED, platform=platform), older)

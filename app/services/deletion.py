@@ -6,9 +6,10 @@ import hmac
 import re
 import uuid
 from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, select, update
+from sqlalchemy import ColumnElement, case, select, true, update
 
 from app import clock
 from app.domain.target_state import BEFORE_INTENT, IN_FLIGHT
@@ -25,6 +26,7 @@ UNTOUCHED = (
     BEFORE_INTENT | IN_FLIGHT | {"awaiting_user"}
 )  # what still waits for something keeps what it needs
 
+CLOCKS_APART = timedelta(minutes=1)
 CODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 UNDONE_STEPS = ("waiting", "doing", "recurring")
 
@@ -39,25 +41,35 @@ def is_of(platforms: Sequence[str], remote_id: str) -> ColumnElement[bool]:
     )
 
 
-def forget(platforms: Sequence[str], remote_id: str) -> dict[str, str]:
+def was_given_by(at: datetime | None) -> ColumnElement[bool]:
+    """Match grants the person's word of `at` is about: those renewed since are newer than it. None: all."""
+    if at is None:
+        return true()
+    return Credential.refreshed_at.is_(None) | (Credential.refreshed_at <= at + CLOCKS_APART)
+
+
+def forget(platforms: Sequence[str], remote_id: str, *, at: datetime | None = None) -> dict[str, str]:
     """Erase what is kept of a person, and return where they can see that it was done, with their code.
 
-    `platforms` are those of the app that asks; the first is the one that was asked.
+    `platforms` are those of the app that asks; the first is the one that was asked. What the person connected
+    after `at`, when they asked, stays.
 
     All of it is one transaction, so an answered request is a finished one. What waits for their channels is
     held. Asked again, it erases again and answers the same code. Commits.
     """
-    grants = db.session.scalars(select(Credential.id).where(is_of(platforms, remote_id))).all()
+    older = was_given_by(at)
+    grants = db.session.scalars(select(Credential.id).where(is_of(platforms, remote_id), older)).all()
     channels = db.session.scalars(
         select(Channel)
         .where(
             Channel.platform.in_(platforms),
             (Channel.remote_id == remote_id) | Channel.credential_id.in_(grants),
+            Channel.credential_id.in_(select(Credential.id).where(older)),
         )
         .order_by(Channel.id)
         .with_for_update()
     ).all()
-    _forget_consents(channels)
+    _forget_consents(channels, at)
     for channel in channels:
         _blank(channel)
     for credential_id in grants:
@@ -115,13 +127,15 @@ def _erase(credential_id: uuid.UUID) -> None:
     )
 
 
-def _forget_consents(channels: Sequence[Channel]) -> None:
-    """Forget consents under way or past that name these accounts, and the tokens they hold."""
+def _forget_consents(channels: Sequence[Channel], at: datetime | None) -> None:
+    """Forget consents that name these accounts, and their tokens, but for those begun after `at`."""
+    begun = true() if at is None else Connection.created_at <= at + CLOCKS_APART
     accounts = {channel.remote_id for channel in channels}
     rows = db.session.scalars(
         select(Connection).where(
             Connection.workspace_id.in_({channel.workspace_id for channel in channels}),
             Connection.platform.in_({channel.platform for channel in channels}),
+            begun,
         )
     )
     for row in rows:

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -188,7 +189,8 @@ class Meta:
 
     def _notice(self, grant: Grant, client: Client | None, purpose: str) -> Notice:
         user_id, secret = self.person_id(grant.client_id), client.secret if client else ""
-        signed = signed_request({"user_id": user_id, "issued_at": int(grant.removed_at or 0)}, secret)
+        at = min(grant.removed_at or 0, time.time())  # apps hold it against a clock nobody moves
+        signed = signed_request({"user_id": user_id, "issued_at": int(at)}, secret)
         body = urlencode({"signed_request": signed})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         key = f"{self.platform}/{grant.id}/{purpose}"

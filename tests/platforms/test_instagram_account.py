@@ -274,8 +274,10 @@ def test_a_token_of_the_other_flavour_is_refused(
 
 @pytest.mark.parametrize(("purpose", "what"), [("deauthorize", "revoked"), ("data_deletion", "delete")])
 def test_a_signed_request_names_who_left(instagram: Platform, purpose: Any, what: Any) -> None:
-    body = f"signed_request={signed_request({'user_id': '77'}, CLIENT_SECRET)}".encode()
-    forged = f"signed_request={signed_request({'user_id': '77'}, 'guess')}".encode()
-    assert [*instagram.receive(Callback(purpose, "POST", {}, {}, body)).notices] == [Notice(what, "77")]
+    at = clock.now().replace(microsecond=0)
+    payload = {"user_id": "77", "issued_at": int(at.timestamp())}
+    body = f"signed_request={signed_request(payload, CLIENT_SECRET)}".encode()
+    forged = f"signed_request={signed_request(payload, 'guess')}".encode()
+    assert [*instagram.receive(Callback(purpose, "POST", {}, {}, body)).notices] == [Notice(what, "77", at)]
     with pytest.raises(AuthorizationError):
         instagram.receive(Callback(purpose, "POST", {}, {}, forged))

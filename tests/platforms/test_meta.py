@@ -6,8 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +25,7 @@ from app.platforms.base import Callback, Notice, PlatformConfig
 from app.platforms.http import AnswerLost, HttpClient, Response
 
 SECRET = "fb_secret"
+NOW = int(time.time())
 BODY = b'{"object":"page","entry":[]}'
 SIGNATURE = "sha256=5d19b1a4576c3a6634b3dcdaa4a65bf7f4d3b63c4b51290d8bb3466728c88c7e"
 OWN = Tables(subcodes={7: Row(PlatformAPIError, "media", "{label} says seven.")})
@@ -197,8 +199,11 @@ def signed(payload: Any, secret: str = SECRET) -> bytes:
 
 @pytest.mark.parametrize(("purpose", "what"), [("deauthorize", "revoked"), ("data_deletion", "delete")])
 def test_a_person_who_leaves_is_named_by_their_id(purpose: str, what: Any) -> None:
-    asked = callback(purpose, body=signed({"user_id": "218471", "algorithm": "HMAC-SHA256"}))
-    assert list(receive(asked, app_secrets=["", SECRET], verify_token="").notices) == [Notice(what, "218471")]
+    asked = callback(
+        purpose, body=signed({"user_id": "218471", "issued_at": NOW, "algorithm": "HMAC-SHA256"})
+    )
+    expected = Notice(what, "218471", at=datetime.fromtimestamp(NOW, UTC))
+    assert list(receive(asked, app_secrets=["", SECRET], verify_token="").notices) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -209,16 +214,34 @@ def test_a_person_who_leaves_is_named_by_their_id(purpose: str, what: Any) -> No
         b"signed_request=a.b",
         b"signed_request=.",
         b"\xff\xfe",
-        signed({"user_id": "1"}, "another"),
-        signed({"user_id": "1"}, ""),
-        signed({"user_id": {"a": 1}}),
+        signed({"user_id": "1", "issued_at": NOW}, "another"),
+        signed({"user_id": "1", "issued_at": NOW}, ""),
+        signed({"user_id": {"a": 1}, "issued_at": NOW}),
         signed(["user_id"]),
-        signed({"user_id": "1"})[:-4] + b"AAAA",
+        signed({"user_id": "1", "issued_at": NOW})[:-4] + b"AAAA",
     ],
 )
 def test_a_request_nobody_signed_is_refused(body: bytes) -> None:
     with pytest.raises(AuthorizationError):
         receive(callback("deauthorize", body=body), app_secrets=["", SECRET], verify_token="w")
+
+
+@pytest.mark.parametrize("hours", [-72, -1])
+def test_a_request_told_late_is_still_taken(hours: int) -> None:
+    body = signed({"user_id": "1", "issued_at": NOW + hours * 3600})
+    (notice,) = receive(callback("deauthorize", body=body), app_secrets=[SECRET], verify_token="").notices
+    assert notice.at == datetime.fromtimestamp(NOW + hours * 3600, UTC)
+
+
+@pytest.mark.parametrize("purpose", ["deauthorize", "data_deletion"])
+@pytest.mark.parametrize(
+    "issued",
+    [{}, *({"issued_at": at} for at in (NOW - 4 * 86400, NOW + 3600, 0, -1, 1e9, True, "x", 10**20))],
+)
+def test_a_request_of_another_time_or_of_none_is_refused(purpose: str, issued: dict[str, Any]) -> None:
+    asked = callback(purpose, body=signed({"user_id": "1"} | issued))
+    with pytest.raises(AuthorizationError):
+        receive(asked, app_secrets=[SECRET], verify_token="")
 
 
 def test_without_an_app_secret_nothing_is_believed() -> None:

@@ -208,6 +208,36 @@ def test_nothing_of_a_forgotten_person_is_left(account: Account, tell: Tell) -> 
     )  # fmt: skip
 
 
+def test_an_old_wish_does_not_forget_what_was_connected_since(account: Account, tell: Tell) -> None:
+    before = make_channel(account.workspace_id, username="grace")
+    row(Credential, before.credential_id).refreshed_at = clock.now() - 2 * HOUR
+    for credential_id in (before.credential_id, account.credential_id):
+        row(Credential, credential_id).remote_user_id = "person-1"
+    db.session.commit()
+
+    for named in ("person-1", account.remote_id):
+        tell(Notice("delete", named, at=clock.now() - HOUR), purpose="data_deletion")
+
+    kept, gone = row(Channel, account.channel_id), row(Channel, before.id)
+    assert (kept.status, kept.display_name, kept.remote_id) == ("active", "Ada", account.remote_id)
+    assert row(Credential, account.credential_id).status == "active"
+    assert (gone.status, gone.username) == ("disconnected", "")
+
+
+@pytest.mark.parametrize("minutes", [0, 2])
+def test_a_consent_begun_after_the_wish_keeps_its_choices(account: Account, tell: Tell, minutes: int) -> None:
+    facts = {"state_hash": "s", "nonce_hash": "n", "platform": NAME, "workspace_id": account.workspace_id}
+    choices, asked_at = [{"id": account.remote_id}], clock.now()
+    facts |= {"created_at": asked_at + timedelta(minutes=minutes), "expires_at": asked_at + HOUR}
+    consent = Connection(**facts, choices=choices, tokens_encrypted="sealed")
+    db.session.add(consent)
+    db.session.commit()
+
+    tell(Notice("delete", account.remote_id, at=asked_at), purpose="data_deletion")
+
+    assert row(Connection, consent.id).choices == (choices if minutes else [])
+
+
 def test_a_target_in_flight_keeps_what_it_is_asked_about_with(account: Account, tell: Tell) -> None:
     target_id = account.target("confirming", handle_encrypted="sealed")
     tell(Notice("delete", account.remote_id), purpose="data_deletion")
