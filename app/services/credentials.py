@@ -17,7 +17,7 @@ from app.extensions import db, key_ring
 from app.logging_config import get_logger
 from app.models import Channel, Credential, Event, Target
 from app.platforms.base import Platform, Tokens
-from app.services import leases
+from app.services import leases, renewals
 from app.services.platforms import registry
 
 logger = get_logger(__name__)
@@ -138,7 +138,7 @@ def refresh(credential_id: uuid.UUID, fence: int) -> None:
         tokens = _trade(row, platform)
     except PlatformAPIError as error:
         _record_failure(row, fence, error)
-        raise
+        raise renewals.as_trouble(error, before=row.error) from error
     crash_points.hit("refresh.after_call", platform.name)
     ahead = platform.refresh_ahead
     _keep(row, token_columns(credential_id, tokens, refresh_ahead=ahead, keeps_refresh_token=True))

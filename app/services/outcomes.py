@@ -34,7 +34,7 @@ from app.services import ledger, steps
 from app.services.blocks import is_block
 from app.services.leases import FREE
 from app.services.publishing import Loaded
-from app.services.refusals import quota_returns_at, try_again_at
+from app.services.refusals import deferred, quota_returns_at, try_again_at
 
 CONFIRM_FOR = timedelta(hours=24)  # how long a platform may leave us in doubt before a person is asked
 ASKED_OFTEN = 10  # and how often it must have been asked in vain besides: some minutes, by the pauses
@@ -192,8 +192,7 @@ def _refused(item: Loaded, error: PlatformAPIError, back_to: State, **values: An
     """The post certainly does not exist: try again what may pass, wait for a new quota if that was chosen."""
     _release_content(item)
     if error.kind == "quota" and item.if_over_quota == "defer":
-        until = quota_returns_at(error)
-        values |= {"hold": "quota", "hold_until": until, "next_at": until}
+        values |= deferred(item, quota_returns_at(error))
         return _back(item, back_to, **values, error=error.to_dict())
     if error.kind != "quota" and (
         error.retryable or error.kind == "reauth" or _waits_for_the_block(item, error)

@@ -130,14 +130,17 @@ def late_after(workspace_id: uuid.UUID) -> timedelta:
 def set_lateness(
     post: Post, targets: Iterable[Target], *, late_after: timedelta, text: str | None = None
 ) -> None:
-    """Set until when each target may be late: the post's own limit (`text`, if it is given now) or the usual."""
+    """Set until when each target may be late: the post's own limit (`text`, if it is given now) or the usual.
+
+    The usual counts from when a quota that the target waits for is new.
+    """
     if text is not None:
         post.late_until = schedule.later_than(text, due_at=post.scheduled_at or clock.now())
     for target in targets:
         if target.due_at is None:
             target.late_until = None
         elif post.late_until is None or _outlives(target, post, text):
-            target.late_until = target.due_at + late_after
+            target.late_until = max(target.due_at, target.hold_until or target.due_at) + late_after
         else:
             schedule.check_late_until(post.late_until, due_at=target.due_at)
             target.late_until = post.late_until

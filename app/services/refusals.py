@@ -6,13 +6,15 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from app import clock
 from app.domain.retry import backoff
 from app.domain.target_error import given_up
 from app.domain.target_state import BEFORE_INTENT, IN_FLIGHT, WAITING, State
 from app.exceptions import PlatformAPIError
-from app.extensions import db
-from app.models import Target, TargetRef
+from app.extensions import db, settings
+from app.models import Post, Target, TargetRef, Workspace
 from app.services.blocks import is_block
 from app.services.leases import FREE
 from app.services.publishing import Loaded
@@ -59,8 +61,27 @@ def _over_quota(item: Loaded, error: PlatformAPIError, *, before: Collection[Sta
         return None
     if item.if_over_quota != "defer":
         return _fail(item, error, before=before)
-    Target.note(item.ref, **FREE, next_at=until, hold="quota", hold_until=until, error=error.to_dict())
+    Target.note(item.ref, **FREE, **deferred(item, until), error=error.to_dict())
     return None
+
+
+def deferred(item: Loaded, until: datetime) -> dict[str, Any]:
+    """Return the columns of a target that waits for the quota of then, in the caller's transaction.
+
+    The usual lateness counts from then; a limit that the user set for the post stays.
+    """
+    columns: dict[str, Any] = {"next_at": until, "hold": "quota", "hold_until": until}
+    row = db.session.execute(
+        select(Target.late_until, Post.late_until.label("own"), Workspace.late_after_seconds)
+        .join(Post, Post.id == Target.post_id)
+        .join(Workspace, Workspace.id == Target.workspace_id)
+        .where(Target.id == item.ref.id)
+        .with_for_update(of=Target)
+    ).one_or_none()
+    if row is None or row.late_until is None or row.late_until == row.own:
+        return columns
+    usual = timedelta(seconds=row.late_after_seconds or settings().late_after_seconds)
+    return columns | {"late_until": max(row.late_until, until + usual)}
 
 
 def quota_returns_at(error: PlatformAPIError) -> datetime:

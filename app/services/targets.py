@@ -26,7 +26,7 @@ from app.services.validation import Placed, check
 
 WHOLE = (  # what is shown of a target
     joinedload(Target.channel),
-    joinedload(Target.post).load_only(Post.version),
+    joinedload(Target.post).load_only(Post.version, Post.late_until),
     joinedload(Target.rendition).joinedload(Rendition.video),
     selectinload(Target.steps),
 )

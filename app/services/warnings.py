@@ -65,13 +65,25 @@ def _quota_warning(target: Target, promised: Mapping[uuid.UUID, JsonObject]) -> 
     if facts is None:
         return None
     label = registry().get(target.platform).label
-    then = "waits for the next window" if target.if_over_quota == "defer" else "fails"
+    then = _when_over_quota(target, datetime.fromisoformat(facts["window"]["ends_at"]))
     message = (
         f"{label} takes {facts['limit']} posts from {facts['window']['starts_at']} to "
         f"{facts['window']['ends_at']}, and {facts['promised']} are planned already: this one {then} unless "
         "another makes room."
     )
     return _warning("QUOTA_PROMISED", message, facts)
+
+
+def _when_over_quota(target: Target, ends_at: datetime) -> str:
+    """Return what becomes of a target for which the quota does not suffice; the user's own limit stays."""
+    if target.if_over_quota != "defer":
+        return "fails"
+    own = target.post.late_until
+    if own is None or target.late_until != own:
+        return "waits for the next window"
+    if own <= ends_at:
+        return "is missed, for the next window begins after its late_until,"
+    return f"waits for the next window, but not beyond {_text(own)},"
 
 
 def _warning(code: str, message: str, details: Mapping[str, Any]) -> JsonObject:

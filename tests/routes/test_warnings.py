@@ -14,7 +14,7 @@ from sqlalchemy import event, update
 
 from app import clock
 from app.extensions import db
-from app.models import Channel, Credential
+from app.models import Channel, Credential, Target
 from app.services import quotas
 from tests import factories
 from tests.factories import Person
@@ -115,7 +115,39 @@ def test_a_day_that_is_promised_away_is_warned_of(
 
     (warning,) = target["warnings"]
     assert (warning["code"], warning["details"]) == ("QUOTA_PROMISED", facts)
-    assert "15 are planned already: this one waits" in warning["message"]
+    assert "15 are planned already: this one waits for the next window unless" in warning["message"]
+
+
+@pytest.mark.parametrize(
+    ("late", "then"), [(timedelta(), "is missed"), (HOUR, "waits for the next window, but")]
+)
+def test_a_limit_before_the_next_window_is_warned_of(
+    send: Send, body: Body, monkeypatch: pytest.MonkeyPatch, late: timedelta, then: str
+) -> None:
+    ends_at = due(body) + HOUR
+    window = {"starts_at": clock.isoformat(due(body)), "ends_at": clock.isoformat(ends_at)}
+    facts = {"bucket": "posts", "limit": 15, "promised": 15, "window": window}
+    monkeypatch.setattr(quotas, "promised_away", lambda targets: {target.id: facts for target in targets})
+    terms = {"if_over_quota": "defer", "late_until": clock.isoformat(ends_at + late)}
+
+    previewed = send("POST", "/posts?dry_run=true", body | terms).json["targets"][0]
+    made = send("POST", "/posts", body | terms).json["targets"][0]
+    read = send("GET", f"/targets/{made['id']}").json
+
+    for target in (previewed, made, read):
+        (warning,) = target["warnings"]
+        assert f"this one {then}" in warning["message"]
+
+
+def test_an_edit_of_what_waits_for_a_quota_leaves_it_its_time(app: Flask, send: Send, body: Body) -> None:
+    made = send("POST", "/posts", body | {"if_over_quota": "defer"}).json
+    until = due(body) + 20 * HOUR
+    change(app, Target, hold="quota", hold_until=until)
+
+    send("PATCH", f"/posts/{made['id']}", {"caption": "Another"})
+
+    read = send("GET", f"/targets/{made['targets'][0]['id']}").json
+    assert read["late_until"] == clock.isoformat(until + 2 * HOUR)
 
 
 def test_lists_do_not_say(send: Send, body: Body) -> None:

@@ -366,3 +366,24 @@ def test_over_quota_is_the_users_choice(claimed: Claimed, choice: str, state: st
         target = target_of(item)
         assert (target.state, target.hold) == (state, hold)
         assert target.hold_until == (error.retry_at if hold else None)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the usual", "the user's own"])
+def test_a_deferred_target_may_be_late_from_the_new_quota_on_unless_the_user_set_a_limit(
+    claimed: Claimed, *, own: bool
+):
+    late_until = clock.now() + 2 * HOUR
+    error = trouble("quota", retry_at=clock.now() + 20 * HOUR)
+    terms = {"if_over_quota": "defer", "due_at": clock.now(), "late_until": late_until}
+    before = replace(claimed("staged", **terms), kind="preflight")
+    after = replace(claimed("publishing", committed_at=clock.now(), **terms), kind="commit")
+    if own:
+        db.session.execute(update(Post).values(late_until=late_until))
+        db.session.commit()
+
+    settling.settle([(before, error), (after, error)])
+
+    allowed = late_until if own else error.retry_at + 2 * HOUR
+    for item in (before, after):
+        target = target_of(item)
+        assert (target.hold, target.late_until) == ("quota", allowed)
