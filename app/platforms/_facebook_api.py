@@ -11,7 +11,7 @@ from app import clock
 from app.exceptions import PlatformAPIError
 from app.platforms import _facebook_rules as rules
 from app.platforms import oauth
-from app.platforms._facebook_upload import FormBody, PatientBody, Upload, stream
+from app.platforms._facebook_upload import FormBody, Upload, stream
 from app.platforms._meta import (
     API_DEADLINE,
     SLOWEST_BYTES_PER_SECOND,
@@ -22,7 +22,7 @@ from app.platforms._meta import (
     text,
     whole,
 )
-from app.platforms._transport import RequestBody
+from app.platforms._transport import PatientBody, RequestBody
 from app.platforms.base import PlatformConfig, PublishRequest
 from app.platforms.http import HttpClient, Line
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,6 @@ from app.platforms.base import HANDLE_MARGIN, ByteSource
 LIFE = timedelta(hours=24)
 MARGIN = timedelta(minutes=15)  # handles are given up this long before
 LAST_MOMENT = timedelta(minutes=1)  # a commit is not begun when less is left
-STRETCH = 8 * 1024 * 1024  # bytes after which progress is saved, and others may go first
 
 
 @dataclass(frozen=True)
@@ -65,30 +64,6 @@ class Upload:
         now = clock.now()
         needed_until = max(due_at, now) + HANDLE_MARGIN
         return now > self.expires_at or self.expires_at < needed_until <= now + LIFE - MARGIN
-
-
-class OthersFirst(Exception):  # noqa: N818 - a normal end
-    """The upload was broken off on purpose; what arrived is kept."""
-
-
-class PatientBody:
-    """The rest of a file. `on_stretch` hears how much has been sent, after each stretch; what it raises breaks
-    the request off, and the platform keeps what it got."""
-
-    def __init__(self, inner: StreamBody, on_stretch: Callable[[int], None]) -> None:
-        self._inner, self._on_stretch = inner, on_stretch
-        self._sent = self._told = 0
-
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def read(self, size: int = -1, /) -> bytes:
-        if self._sent - self._told >= STRETCH and len(self._inner):
-            self._told = self._sent
-            self._on_stretch(self._sent)
-        block = self._inner.read(size)
-        self._sent += len(block)
-        return block
 
 
 class FormBody:

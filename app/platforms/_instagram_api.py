@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from app.exceptions import PlatformAPIError
 from app.platforms import _instagram_rules as rules
 from app.platforms._meta import API_DEADLINE, Graph, objects, part, text, whole
-from app.platforms._transport import StreamBody
+from app.platforms._transport import PatientBody, StreamBody
 from app.platforms.base import Account, ByteSource
 from app.platforms.http import Line
 
@@ -45,12 +45,12 @@ class InstagramApi:
             uri = self.graph.http.check_url(self._text(answer, "uri", "container"))
         return self._id(answer, "container"), uri
 
-    def upload(self, uri: str, source: ByteSource, *, offset: int) -> None:
-        """Send the file from `offset` on, in one request, streamed."""
+    def upload(self, uri: str, source: ByteSource, *, offset: int, on_stretch: Callable[[int], None]) -> None:
+        """Send the file from `offset` on, in one request, streamed; see PatientBody."""
         self.graph.http.check_url(uri)
         length = source.size - offset
         with source.open(offset, length) as opened:
-            body = StreamBody(opened, length)
+            body = PatientBody(StreamBody(opened, length), on_stretch)
             answer = self.graph.upload(uri, self._token, body, offset=offset, size=source.size)
         if answer.get("success") is not True:
             raise self._missing("success", "upload")

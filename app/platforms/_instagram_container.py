@@ -22,7 +22,8 @@ POLL_SECONDS = (5, 5, 10, 20, 30, 60)
 class Container:
     """`id` is empty when the last one failed and the next is not made yet; times are Unix time.
 
-    `uri` is where bytes go (empty: Instagram fetches them), `uploaded` how many it has confirmed.
+    `uri` is where bytes go (empty: Instagram fetches them), `uploaded` how many were sent: it is asked what it has.
+    `is_whole`: what was broken off was not kept, so it is sent in one.
     `working_since` is when it had all bytes, `is_doubtful` whether it said that it could not work on them,
     which need not be final. `failures` counts containers before this one that came to nothing.
     """
@@ -38,6 +39,7 @@ class Container:
     failures: int = 0
     is_doubtful: bool = False
     is_ready: bool = False
+    is_whole: bool = False
 
     @classmethod
     def from_handle(cls, handle: Mapping[str, Any]) -> Container:

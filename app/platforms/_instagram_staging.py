@@ -18,6 +18,7 @@ from app.platforms._addresses import is_loopback
 from app.platforms._instagram_api import MISSING, InstagramApi, flavour_of
 from app.platforms._instagram_container import MAX_FAILURES, MAX_MISSES, Container
 from app.platforms._meta import doubt
+from app.platforms._transport import BREATH, OthersFirst
 from app.platforms.base import Account, Handle, Platform, PublishRequest, Staged, Wait, with_defaults
 
 WORK_FOR = 1800.0  # seconds Instagram may work on a video
@@ -47,7 +48,10 @@ class Staging:
             container = self._create(request, api, container, save)
             api.graph.check_room(request.account.access_token)
         if not container.has_all_bytes:
-            container, status = self._fill(request, api, container, save, is_new=is_new), ""
+            try:
+                container, status = self._fill(request, api, container, save, is_new=is_new), ""
+            except OthersFirst:
+                return Wait(self._platform.after(BREATH), "others go first")
             if request.should_yield():
                 return Wait(clock.now(), "others go first")
         if not status:
@@ -154,9 +158,12 @@ class Staging:
         """Send what Instagram does not have yet. Raises when it does not take it in a few turns."""
         for turn in range(SENDS_PER_STAGE):
             had = 0 if is_new and not turn else self._received(api, container)
+            if had < container.uploaded // 2:
+                container = replace(container, is_whole=True)
             if had < container.size:
+                on_stretch = self._progress(request, container, had, save)
                 try:
-                    api.upload(container.uri, request.source, offset=had)
+                    api.upload(container.uri, request.source, offset=had, on_stretch=on_stretch)
                 except PlatformAPIError as error:
                     if error.platform_code in TROUBLE:
                         continue
@@ -167,6 +174,18 @@ class Staging:
             save(filled.as_handle())
             return filled
         raise self._give_up(container, 2207053, save)
+
+    def _progress(
+        self, request: PublishRequest, container: Container, had: int, save: Save
+    ) -> Callable[[int], None]:
+        """Return what saves progress; what Instagram has of it is asked before it is relied on."""
+
+        def on_stretch(sent: int) -> None:
+            save(replace(container, uploaded=had + sent).as_handle())
+            if request.should_yield() and not container.is_whole:
+                raise OthersFirst
+
+        return on_stretch
 
     def _received(self, api: InstagramApi, container: Container) -> int:
         told = api.received(container.id)

@@ -11,7 +11,7 @@ import functools
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, BinaryIO, Protocol
@@ -28,6 +28,8 @@ from app.exceptions import StorageError
 BLOCK_BYTES = (
     128 * 1024
 )  # one read of the body and one write; urllib3's own is 16 KiB: more turns of the loop
+STRETCH = 8 * 1024 * 1024  # bytes after which progress is saved, and others may go first
+BREATH = 2.0  # seconds a platform gets to store what was sent before a request was broken off
 
 _current = threading.local()
 _loading = threading.Lock()
@@ -92,6 +94,30 @@ class StreamBody:
         if wanted and not block:
             raise StorageError("The stored video ended before its length. Upload it again.")
         self._left -= len(block)
+        return block
+
+
+class OthersFirst(Exception):  # noqa: N818 - a normal end
+    """The upload was broken off on purpose; what arrived is kept."""
+
+
+class PatientBody:
+    """The rest of a file. `on_stretch` hears how much has been sent, after each stretch; what it raises breaks
+    the request off, and the platform keeps what it got."""
+
+    def __init__(self, inner: StreamBody, on_stretch: Callable[[int], None]) -> None:
+        self._inner, self._on_stretch = inner, on_stretch
+        self._sent = self._told = 0
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if self._sent - self._told >= STRETCH and len(self._inner):
+            self._told = self._sent
+            self._on_stretch(self._sent)
+        block = self._inner.read(size)
+        self._sent += len(block)
         return block
 
 

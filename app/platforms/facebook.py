@@ -21,10 +21,11 @@ from app.platforms import _facebook_after as after
 from app.platforms import _facebook_rules as rules
 from app.platforms import _meta_callbacks as callbacks
 from app.platforms._facebook_api import FacebookApi, Status, is_complete, permalink
-from app.platforms._facebook_upload import OthersFirst, Upload
+from app.platforms._facebook_upload import Upload
 from app.platforms._meta import doubt, identifier
 from app.platforms._meta_login import FacebookLogin
 from app.platforms._meta_rules import GONE, OFFSET_WRONG
+from app.platforms._transport import BREATH, OthersFirst
 from app.platforms.base import (
     Accepted,
     Account,
@@ -64,7 +65,6 @@ PROCESSING_CHECK = 10.0
 NEXT_LOOK = 20.0
 UNKNOWN_FOR = 600.0  # for which "no such video" may be Meta's passing fault
 LATE_EFFECT = 60.0  # a finish call may still take effect that long after it was sent (core-platforms 4.5)
-BREATH = 2.0  # seconds Facebook gets to store what was sent before a request was broken off
 ROUNDS = 3  # how often one stage goes on after Facebook names another offset
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.exceptions import PlatformAPIError
-from app.platforms._facebook_upload import STRETCH
+from app.platforms._transport import STRETCH
 from app.platforms.base import (
     LeaseLost,
     NotCommitted,

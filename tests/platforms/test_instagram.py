@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,9 +14,10 @@ from app.exceptions import PlatformAPIError, PlatformRateLimitError, PlatformUpl
 from app.platforms import _instagram_rules as rules
 from app.platforms import _instagram_staging as staging
 from app.platforms._instagram_container import MAX_FAILURES
+from app.platforms._transport import STRETCH
 from app.platforms.base import Platform, PublishRequest, Staged, Wait
 from tests.platforms.conftest import RegistryMaker
-from tests.platforms.sources import Case, make_request, some_bytes
+from tests.platforms.sources import Case, MemorySource, make_request, some_bytes
 from tests.sandbox_server import Sim
 
 FACEBOOK_SCOPES = frozenset(scope for scope in rules.SCOPES if not scope.startswith("instagram_business_"))
@@ -144,6 +146,46 @@ def test_bytes_that_arrived_though_the_answer_was_lost_are_not_sent_again(
         instagram.stage(request_, None, saved)
     assert isinstance(instagram.stage(request_, saved[-1], saved), Staged)
     assert len(sim.requests(operation="instagram.upload")) == 1
+
+
+def wait_until_it_is_kept(sim: Sim) -> None:
+    """Wait until the sandbox has noticed that an upload was broken off, and kept what came."""
+    ends = time.monotonic() + 5
+    while not any(upload["received"] for upload in sim.call("GET", "uploads")["uploads"]):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_a_large_upload_lets_others_go_first_and_goes_on_from_what_arrived(
+    instagram: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    asked = replace(request_, source=MemorySource(some_bytes(2 * STRETCH)), should_yield=lambda: True)
+    saved = Saved()
+
+    first = instagram.stage(asked, None, saved)
+
+    assert isinstance(first, Wait)
+    assert saved[-1]["uploaded"] == STRETCH
+    wait_until_it_is_kept(sim)
+    assert isinstance(instagram.stage(replace(asked, should_yield=lambda: False), saved[-1], saved), Staged)
+    offsets = [int(made["headers"]["Offset"]) for made in sim.requests(operation="instagram.upload")]
+    assert offsets[0] == 0 and STRETCH // 2 <= offsets[1] <= STRETCH
+    assert len(sim.requests(operation="instagram.container")) == 1
+
+
+def test_a_large_upload_of_which_nothing_was_kept_is_sent_whole(
+    instagram: Platform, sim: Sim, request_: PublishRequest
+) -> None:
+    asked = replace(request_, source=MemorySource(some_bytes(3 * STRETCH)), should_yield=lambda: True)
+    saved = Saved()
+    instagram.stage(asked, None, saved)
+    wait_until_it_is_kept(sim)
+    saved.append({**saved[-1], "uploaded": 3 * STRETCH - 1})  # of which Instagram has less than half
+
+    instagram.stage(asked, saved[-1], saved)
+
+    assert saved[-1]["uploaded"] == 3 * STRETCH
+    assert len(sim.requests(operation="instagram.upload")) == 2
 
 
 def test_a_video_being_worked_on_is_waited_for_at_growing_distances(
