@@ -36,7 +36,7 @@ def rig(tmp_path: Path, sqlite_url: str, redis_url: str, s3_settings: dict[str, 
 
 
 def remove_old_files() -> None:
-    with time_machine.travel(clock.now() + timedelta(minutes=61)):
+    with time_machine.travel(clock.now() + copying.READERS_ARE_DONE + timedelta(minutes=1)):
         for _, arguments in dispatch.claim(dispatch.WORK[1], clock.now()):
             uploads.expire(uuid.UUID(arguments[0]), arguments[1])
 
