@@ -26,11 +26,10 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app import clock
 from app.config import Settings
-from app.database_errors import is_busy
+from app.database_errors import as_told
 from app.exceptions import (
     AppException,
     AuthenticationError,
-    DatabaseError,
     InvalidTokenError,
     PlatformAPIError,
     ServiceUnavailableError,
@@ -138,10 +137,11 @@ def _handle_schema_error(error: marshmallow.ValidationError) -> WerkzeugResponse
 
 
 def _handle_database_error(error: SQLAlchemyError) -> WerkzeugResponse:
-    if is_busy(error):
-        return _handle_app_exception(ServiceUnavailableError("The database is busy.", {"retry_after": 1}))
+    told = as_told(error)
+    if isinstance(told, ServiceUnavailableError):
+        return _handle_app_exception(told)
     _report(error, worth_sentry=True)
-    return _handle_quietly(DatabaseError())
+    return _handle_quietly(told)
 
 
 def _handle_token_error(error: Exception) -> WerkzeugResponse:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from app import clock
 from app.platforms._transport import StreamBody
-from app.platforms.base import HANDLE_MARGIN, ByteSource
+from app.platforms.base import ByteSource, should_renew
 
 # How long Meta keeps an unfinished video is not told anywhere: a day is assumed, and it is asked before use.
 LIFE = timedelta(hours=24)
@@ -61,9 +61,7 @@ class Upload:
 
     def should_be_renewed(self, due_at: datetime) -> bool:
         """Return whether a new upload would serve better: this one ends before the due time, it would not."""
-        now = clock.now()
-        needed_until = max(due_at, now) + HANDLE_MARGIN
-        return now > self.expires_at or self.expires_at < needed_until <= now + LIFE - MARGIN
+        return should_renew(self.expires_at, due_at, life=LIFE - MARGIN)
 
 
 class FormBody:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app import clock
-from app.platforms.base import HANDLE_MARGIN
+from app.platforms.base import should_renew
 
 LIFE = timedelta(hours=24)
 MARGIN = timedelta(minutes=15)  # handles are given up this long before Instagram ends them
@@ -74,9 +74,7 @@ class Container:
 
     def should_be_renewed(self, due_at: datetime) -> bool:
         """Return whether a new one would serve better: this one ends before the due time, it would not."""
-        now = clock.now()
-        needed_until = max(due_at, now) + HANDLE_MARGIN
-        return now > self.expires_at or self.expires_at < needed_until <= now + LIFE - MARGIN
+        return should_renew(self.expires_at, due_at, life=LIFE - MARGIN)
 
     def polled(self) -> Container:
         """Return it with one more look counted."""

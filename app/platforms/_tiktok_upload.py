@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from app import clock
 from app.platforms._transport import RequestBody, StreamBody
-from app.platforms.base import HANDLE_MARGIN, ByteSource
+from app.platforms.base import ByteSource, should_renew
 
 # The documentation's examples count megabytes in tens (media transfer guide); checked in the sandbox only.
 CHUNK_MIN, CHUNK_MAX = 5_000_000, 64_000_000
@@ -96,9 +96,7 @@ class Upload:
 
     def should_be_renewed(self, due_at: datetime) -> bool:
         """Return whether a new upload would serve better: this one ends before the due time, it would not."""
-        now = clock.now()
-        needed_until = max(due_at, now) + HANDLE_MARGIN
-        return now > self.expires_at or self.expires_at < needed_until <= now + URL_LIFE - MARGIN
+        return should_renew(self.expires_at, due_at, life=URL_LIFE - MARGIN)
 
 
 @contextmanager

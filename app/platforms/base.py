@@ -82,6 +82,13 @@ GUARANTEES: dict[Guarantee, str] = {
 }
 
 
+def should_renew(expires_at: datetime, due_at: datetime, *, life: timedelta) -> bool:
+    """Return whether a new handle, good for `life`, would serve better: this one ends before the due time, it not."""
+    now = clock.now()
+    needed_until = max(due_at, now) + HANDLE_MARGIN
+    return now > expires_at or expires_at < needed_until <= now + life
+
+
 class LeaseLost(Exception):  # noqa: N818 - a normal end, not an error
     """Another worker owns this target now; stop without touching anything."""
 

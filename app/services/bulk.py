@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.database_errors import is_busy
+from app.database_errors import as_told
 from app.domain.principal import Principal
-from app.exceptions import AppException, DatabaseError, ServiceUnavailableError, ValidationError
+from app.exceptions import AppException, ServiceUnavailableError, ValidationError
 from app.extensions import db
 from app.logging_config import get_logger
 from app.models import Post
@@ -24,6 +24,7 @@ from app.services.planning import PostInput
 
 logger = get_logger(__name__)
 MOST = 500  # items of one request
+LONGEST_KEY = MAX_KEY - len(f":{MOST}")  # characters; each item has its number behind it
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,9 @@ def create_each(
     `items` have the index they are answered under. With `key` each takes effect once under `key:index`; `dump`
     writes a post as it is stored for that. The hosts that videos are to be fetched from are looked up together.
     """
-    if key is not None and len(key) > MAX_KEY - len(f":{MOST}"):
-        raise ValidationError(
-            details={
-                "Idempotency-Key": [f"Found {len(key)} characters; for many posts at most {MAX_KEY - 4} fit."]
-            }
-        )
+    if key is not None and len(key) > LONGEST_KEY:
+        problem = f"Found {len(key)} characters; for many posts at most {LONGEST_KEY} fit."
+        raise ValidationError(details={"Idempotency-Key": [problem]})
     with Lookups(_addresses(items.values())) as hosts:
         return [
             _create(index, item, principal, hosts, dry_run=dry_run, key=key and f"{key}:{index}", dump=dump)
@@ -98,11 +96,11 @@ def _create(
 
 
 def _database_error(trouble: SQLAlchemyError) -> AppException:
-    if is_busy(trouble):
-        return ServiceUnavailableError("The database is busy.", {"retry_after": 1})
-    logger.error("one of many posts met a database error", exc_info=trouble)
-    capture_error(trouble)
-    return DatabaseError()
+    told = as_told(trouble)
+    if not isinstance(told, ServiceUnavailableError):
+        logger.error("one of many posts met a database error", exc_info=trouble)
+        capture_error(trouble)
+    return told
 
 
 def _stored(

@@ -117,15 +117,11 @@ def put_off(job: Job, error: SQLAlchemyError | OSError) -> None:
 
 
 def hand_back(job: Job) -> None:
-    """Let another worker begin at once what this one was asked to stop: this start does not count. Commits."""
-    db.session.rollback()
-    leases.write(
-        Rendition, job.id, job.fence, Rendition.state == "processing",
-        attempts=job.starts - 1, next_at=clock.now(), lease_until=None, progress=0.0, remaining_seconds=None,
-    )  # fmt: skip
-    db.session.commit()
+    """Let another worker begin at once what this one was asked to stop. Commits."""
+    leases.hand_back(
+        Rendition, job.id, job.fence, Rendition.state == "processing", progress=0.0, remaining_seconds=None
+    )
     logger.info("Conversion handed back: this worker stops")
-    wake_dispatcher()
 
 
 def _postpone(job: Job, error: AppException, *, attempts: int) -> None:

@@ -16,6 +16,7 @@ from app import clock
 from app.extensions import db, settings
 from app.logging_config import get_logger
 from app.models.base import WorkMixin
+from app.queue import wake_dispatcher
 
 logger = get_logger(__name__)
 
@@ -39,6 +40,15 @@ def begin(model: type[WorkMixin], id_: uuid.UUID, fence: int) -> bool:
     ours = write(model, id_, fence, attempts=model.attempts + 1)
     db.session.commit()
     return ours
+
+
+def hand_back(model: type[WorkMixin], id_: uuid.UUID, fence: int, *where: Any, **values: Any) -> None:
+    """Let another worker begin at once what this one was asked to stop: this start does not count. Commits."""
+    db.session.rollback()
+    free = {"attempts": model.attempts - 1, "next_at": clock.now(), "lease_until": None}
+    write(model, id_, fence, *where, **free, **values)
+    db.session.commit()
+    wake_dispatcher()
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def measure(video_id: uuid.UUID, fence: int) -> None:
             sha256 = known or _sha256(path)
             picture = thumbnails.first(place[2], video_id, path, facts)
     except warm_stop.Stopped:  # fetching a large one takes longer than a worker that stops is waited for
-        _hand_back(video_id, fence)
+        leases.hand_back(Video, video_id, fence)
     except ResourceNotFoundError:
         gone = VideoProcessingError("The store no longer has the file of this video. Upload it again.")
         _settle(video_id, fence, "rejected", error=gone.to_dict())
@@ -115,15 +115,6 @@ def _settle(
     targets.media_settled(video_id)
     db.session.commit()
     logger.info("Video settled", extra={"video_id": str(video_id), "state": state})
-    wake_dispatcher()
-
-
-def _hand_back(video_id: uuid.UUID, fence: int) -> None:
-    """Let another worker begin at once what this one was asked to stop: this start does not count. Commits."""
-    db.session.rollback()
-    now = clock.now()
-    leases.write(Video, video_id, fence, attempts=Video.attempts - 1, next_at=now, lease_until=None)
-    db.session.commit()
     wake_dispatcher()
 
 

@@ -149,8 +149,8 @@ def cancel(principal: Principal, post_id: uuid.UUID, *, remember: Remember = for
 
     What is going out at this moment, or is out, is left alone; cancelling a cancelled post changes nothing.
     """
-    get(principal, post_id)
-    Post.lock([post_id])  # whoever adds a target meanwhile has done so before, or finds another version
+    # Locked: whoever adds a target meanwhile has done so before, or finds another version.
+    Post.get_owned(post_id, workspace_id=principal.workspace_id, lock=True)
     post = get(principal, post_id)
     refs = [target.ref for target in post.targets if target.state in BEFORE_INTENT]
     moved = Target.move_many(

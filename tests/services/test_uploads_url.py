@@ -11,6 +11,7 @@ from datetime import timedelta
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -221,11 +222,22 @@ def test_a_length_nobody_announced_is_counted(person: Person, origin: Origin) ->
     assert seen(person, made).total_bytes == len(origin.data)
 
 
+@pytest.mark.parametrize(
+    ("way", "module", "limit", "seconds"),
+    [("drips", uploads_fetch, "WINDOW", 0.2), ("drips its head", fetching, "HEAD_SECONDS", 0.3)],
+    ids=["body", "head"],
+)
 def test_who_drips_is_left_and_asked_again(
-    person: Person, origin: Origin, monkeypatch: pytest.MonkeyPatch
+    person: Person,
+    origin: Origin,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+    module: ModuleType,
+    limit: str,
+    seconds: float,
 ) -> None:
-    monkeypatch.setattr(uploads_fetch, "WINDOW", 0.2)
-    origin.ways = ["drips"]
+    monkeypatch.setattr(module, limit, seconds)
+    origin.ways = [way]
     made = begin(person, origin)
 
     began = time.monotonic()
@@ -235,20 +247,6 @@ def test_who_drips_is_left_and_asked_again(
     row = db.session.get_one(Upload, made.id, populate_existing=True)
     assert (row.state, row.source["tries"]) == ("importing", 1)
     assert row.next_at is not None and row.next_at > clock.now()
-
-
-def test_who_drips_the_head_of_an_answer_is_left_too(
-    person: Person, origin: Origin, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fetching, "HEAD_SECONDS", 0.3)
-    origin.ways = ["drips its head"]
-    made = begin(person, origin)
-
-    began = time.monotonic()
-    work()
-
-    assert time.monotonic() - began < DRIPS * DRIP_SECONDS / 2
-    assert db.session.get_one(Upload, made.id, populate_existing=True).source["tries"] == 1
 
 
 def test_a_worker_that_is_asked_to_stop_leaves_it_to_the_next_as_far_as_it_is(
